@@ -1,0 +1,149 @@
+"""Checks of a deployed archive against the model it was made from, and of its physics, before anyone relies on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tdn.data.graph import Graph
+from tdn.deploy.deployed import DeployedModel
+from tdn.model import TDN
+
+#: Largest accepted differences by dtype, relative to the largest value of the compared kind.
+AGREEMENT = {torch.float64: 1e-9, torch.float32: 2e-4}
+#: Largest accepted change of the energy per atom under rotation and inversion, relative to its spread.
+EQUIVARIANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of the table."""
+
+    name: str
+    value: float
+    limit: float  #: infinite for a figure that is only reported
+
+    @property
+    def passed(self) -> bool:
+        """False also when the value is not a number."""
+        return self.value <= self.limit or (math.isinf(self.limit) and math.isfinite(self.value))
+
+
+def random_graph(model: TDN | DeployedModel, n_atoms: int, seed: int) -> Graph:
+    """A random cluster with about 0.05 atoms per cubic angstrom, no pair closer than 0.9 angstrom; float64."""
+    generator = torch.Generator().manual_seed(seed)
+    side = (n_atoms / 0.05) ** (1 / 3)
+    positions: list[Tensor] = []
+    while len(positions) < n_atoms:
+        trial = side * torch.rand(3, generator=generator, dtype=torch.float64)
+        if all((trial - other).norm() > 0.9 for other in positions):
+            positions.append(trial)
+    species = torch.randint(len(model.elements), (n_atoms,), generator=generator)
+    return cluster_graph(torch.stack(positions), species, model.cutoff)
+
+
+def cluster_graph(positions: Tensor, species: Tensor, cutoff: float) -> Graph:
+    """All pairs of a non-periodic cluster within the cutoff; positions (n, 3) angstrom."""
+    vectors = positions.unsqueeze(0) - positions.unsqueeze(1)
+    center, neighbor = torch.nonzero((vectors.norm(dim=-1) < cutoff).fill_diagonal_(False), as_tuple=True)
+    batch = torch.zeros_like(species)
+    return Graph(species, center, neighbor, vectors[center, neighbor], batch, volume=torch.zeros(1).to(positions))
+
+
+def verify(model: TDN, archive: DeployedModel, structures: Sequence[Graph] = ()) -> list[Verdict]:
+    """Run all checks.
+
+    Args:
+        model: the trained model, any dtype.
+        archive: what was made from it.
+        structures: real structures (float64 vectors) to compare on, beside random clusters.
+    """
+    reference = model.in_dtype(torch.float64)
+    graphs = [random_graph(archive, 24, seed) for seed in range(3)] + list(structures)
+    return [
+        *agreement(reference, archive, graphs),
+        *invariance(reference, archive, graphs[0]),
+        *cutoff_continuity(reference),
+    ]
+
+
+def agreement(reference: TDN, archive: DeployedModel, graphs: Sequence[Graph]) -> list[Verdict]:
+    """Largest deviation of deployed from eager energies, forces and virials, relative to the largest value."""
+    worst = {"energy": 0.0, "forces": 0.0, "virial": 0.0}
+    for graph in graphs:
+        graph = graph.to(dtype=torch.float64)
+        expected = reference(graph, forces="gradient")
+        found = archive(graph.to(dtype=archive.dtype), forces="gradient")
+        bound = expected.atom_energies - reference.network.references.energies[graph.species]
+        for name, a, b, size in (
+            ("energy", expected.atom_energies, found.atom_energies, bound),
+            ("forces", expected.forces, found.forces, expected.forces),
+            ("virial", expected.virial, found.virial, expected.virial),
+        ):
+            assert a is not None and b is not None and size is not None
+            error = float((a - b).abs().max()) / max(float(size.abs().max()), 1e-12)
+            worst[name] = error if math.isnan(error) else max(worst[name], error)
+    limit = AGREEMENT[archive.dtype]
+    return [Verdict(f"{name}: deployed - eager float64, relative", value, limit) for name, value in worst.items()]
+
+
+def invariance(reference: TDN, archive: DeployedModel, graph: Graph) -> list[Verdict]:
+    """Change of the atom energies under rotations and inversion; only reported for models that cannot be invariant."""
+    expected = archive(graph.to(dtype=archive.dtype)).atom_energies
+    spread = max(float((expected - reference.network.references.energies[graph.species]).abs().max()), 1e-12)
+    exact = reference.config.cp_rank is None
+    rotations = [rotation for seed in range(4) for rotation in [random_rotation(seed)]]
+    checks = {"rotation": (rotations, exact), "inversion": ([-torch.eye(3)], exact and reference.config.paths == "o3")}
+    result = []
+    for name, (maps, required) in checks.items():
+        error = 0.0
+        for matrix in maps:
+            moved = replace(graph, vectors=graph.vectors @ matrix.to(graph.vectors).t())
+            energies = archive(moved.to(dtype=archive.dtype)).atom_energies
+            error = max(error, float((energies - expected).abs().max()) / spread)
+        limit = EQUIVARIANCE[archive.dtype] if required else math.inf
+        result.append(Verdict(f"energy under {name}, relative", error, limit))
+    return result
+
+
+def random_rotation(seed: int) -> Tensor:
+    """Rotation matrix (3, 3) float64 from a random quaternion."""
+    generator = torch.Generator().manual_seed(seed)
+    w, x, y, z = torch.nn.functional.normalize(torch.randn(4, generator=generator, dtype=torch.float64), dim=0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return torch.tensor([[float(v) for v in row] for row in rows], dtype=torch.float64)
+
+
+def cutoff_continuity(reference: TDN) -> list[Verdict]:
+    """Energy step (eV) when a third atom crosses the cutoff of one of two bonded atoms by 1e-6 angstrom."""
+    step = 1e-6
+    energies = []
+    for sign in (-1.0, 1.0):
+        positions = torch.zeros(3, 3, dtype=torch.float64)
+        positions[1, 0] = 1.1
+        positions[2, 1] = reference.cutoff + sign * step
+        positions[2, 0] = 0.0
+        graph = cluster_graph(positions, torch.zeros(3, dtype=torch.int64), reference.cutoff)
+        energies.append(reference(graph, forces="gradient").energy.item())
+    jump = abs(energies[1] - energies[0])
+    limit = 1e-8 * max(1.0, abs(energies[0])) if reference.config.smooth else math.inf
+    return [Verdict("energy step when a pair crosses the cutoff, eV", jump, limit)]
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """The verdict table as text."""
+    width = max(len(v.name) for v in verdicts)
+    rows = [f"{'check':<{width}}  {'value':>9}  {'limit':>9}  verdict"]
+    for v in verdicts:
+        limit = "-" if math.isinf(v.limit) else f"{v.limit:.1e}"
+        word = "FAILED" if not v.passed else "reported" if math.isinf(v.limit) else "passed"
+        rows.append(f"{v.name:<{width}}  {v.value:>9.1e}  {limit:>9}  {word}")
+    return "\n".join(rows)

@@ -1,0 +1,107 @@
+"""Writing an archive: rewrite, script, label, verify; a file that fails is not left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tdn import schema
+from tdn.data.graph import Graph
+from tdn.deploy.deployed import DeployedModel
+from tdn.deploy.label import make_label
+from tdn.deploy.rewrite import deployable
+from tdn.deploy.verify import Verdict, table, verify
+from tdn.errors import TDNError
+from tdn.model import TDN
+
+
+def script(model: TDN, dtype: torch.dtype) -> torch.jit.ScriptModule:
+    """The segments of a model as TorchScript."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # torch 2.13 deprecates TorchScript as a whole
+        return torch.jit.script(deployable(model, dtype))
+
+
+def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path) -> None:
+    """Write module and label into one file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        torch.jit.save(module, str(path), _extra_files={schema.METADATA_RECORD: json.dumps(label, indent=1)})
+
+
+def write_archive(
+    model: TDN,
+    path: str | Path,
+    dtype: torch.dtype | None = None,
+    *,
+    name: str | None = None,
+    training: dict[str, Any] | None = None,
+    structures: Sequence[Graph] = (),
+    overwrite: bool = False,
+) -> list[Verdict]:
+    """Deploy a model.
+
+    Args:
+        model: trained model.
+        path: the archive, by convention ``NAME.tdn.pt``.
+        dtype: precision of the archive; the model's when None.
+        name: name in the label; the file's name when None.
+        training: summary of the training for the label, plain types.
+        structures: real structures to verify on, beside random ones.
+        overwrite: replace an existing file.
+
+    Returns:
+        The verdicts, all passed; they are in the label too.
+
+    Raises:
+        TDNError: the file exists, or a check failed (then nothing is left at ``path``).
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise TDNError(f"'{path}' exists already; choose another name or allow overwriting it (--overwrite)")
+    if not path.parent.is_dir():
+        raise TDNError(f"folder '{path.parent}' of the archive does not exist; create it first")
+    dtype = dtype or model.dtype
+    label = make_label(model, dtype, name or path.name.split(".")[0], training or {})
+    part = path.with_name(path.name + ".part")
+    try:
+        module = script(model, dtype)
+        save(module, label, part)
+        verdicts = verify(model, DeployedModel(part), structures)
+        failed = [v for v in verdicts if not v.passed]
+        if failed:
+            raise TDNError(
+                f"the deployed model fails its check '{failed[0].name}' ({failed[0].value:.1e}, limit "
+                f"{failed[0].limit:.1e}), nothing was written; deploy in float64 or train the model further\n"
+                + table(verdicts)
+            )
+        label["verification"] = {v.name: v.value for v in verdicts}
+        label["equivariance_error"] = next(v.value for v in verdicts if "rotation" in v.name)
+        save(module, label, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return verdicts
+
+
+def deploy(
+    checkpoint: str | Path,
+    path: str | Path,
+    dtype: torch.dtype | None = None,
+    structures: Sequence[Graph] = (),
+    overwrite: bool = False,
+) -> list[Verdict]:
+    """Deploy a checkpoint of ``tdn train`` or ``tdn import-airs``; arguments as in :func:`write_archive`."""
+    from tdn.training.checkpoint import load_model, training_summary
+
+    model = load_model(checkpoint)
+    summary = training_summary(checkpoint)
+    return write_archive(
+        model, path, dtype, training=summary, structures=structures, overwrite=overwrite
+    )

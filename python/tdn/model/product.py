@@ -1,0 +1,80 @@
+"""The tensor products of the network: one edge matrix K for all of them.
+
+The second operand (spherical harmonics) has one channel and all paths share one weight, so the product of Eq. 2 of
+the paper is ``out = w * (K first)`` with ``K_ki = sum_j M_kij Y_j``: exact, and cheaper than any CP form.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tdn.model.clebsch_gordan import component_scale, coupling_tensor
+from tdn.model.config import ModelConfig
+
+
+class EdgeProduct(nn.Module):
+    """``out[e,k,c] = weight[e,c] sum_i matrix[e,k,i] first[e,i,c]``; deployed models use the fused operator instead."""
+
+    def forward(self, matrix: Tensor, first: Tensor, weight: Tensor) -> Tensor:
+        """(n_edges, d, d), (n_edges, d, C), (n_edges, C) -> (n_edges, d, C)."""
+        return torch.bmm(matrix, first) * weight.unsqueeze(1)
+
+
+class ExactCoupling(nn.Module):
+    """The exact coupling tensor; conversions of dtype start from the float64 values."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.l_max, self.paths = config.l_max, config.paths
+        self.normalization = "component" if config.smooth else "none"
+        self.register_buffer("tensor", self._exact().to(torch.get_default_dtype()), persistent=False)
+
+    def _exact(self) -> Tensor:
+        return coupling_tensor(self.l_max, self.paths, self.normalization)
+
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        super()._apply(fn, recurse)
+        self.tensor = self._exact().to(self.tensor)
+        return self
+
+    def forward(self, harmonics: Tensor) -> Tensor:
+        """Spherical harmonics (n_edges, d) -> edge matrices (n_edges, d, d), [k output, i first operand]."""
+        dim = harmonics.size(1)
+        return (harmonics @ self.tensor.reshape(dim * dim, dim).t()).view(-1, dim, dim)
+
+
+class CPCoupling(nn.Module):
+    """Edge matrices from CP factors (paper, Eq. 3): M_kij ~ sum_r output_kr first_ir second_jr.
+
+    The factors are constants of the model and travel in its state; without ``fitted`` they are left empty, to be
+    filled from a state.
+    """
+
+    def __init__(self, config: ModelConfig, rank: int, fitted: bool) -> None:
+        super().__init__()
+        factors = fitted_factors(config, rank) if fitted else [torch.zeros(config.n_components, rank)] * 3
+        for name, factor in zip(("first", "second", "output"), factors, strict=True):
+            self.register_buffer(name, factor.to(torch.get_default_dtype(), copy=True))
+
+    def forward(self, harmonics: Tensor) -> Tensor:
+        """Spherical harmonics (n_edges, d) -> edge matrices (n_edges, d, d), [k output, i first operand]."""
+        dim = harmonics.size(1)
+        tensor = torch.einsum("kr,ir,jr->kij", self.output, self.first, self.second)
+        return (harmonics @ tensor.reshape(dim * dim, dim).t()).view(-1, dim, dim)
+
+
+def fitted_factors(config: ModelConfig, rank: int) -> list[Tensor]:
+    """CP factors (first, second, output) of the setting's coupling tensor, each (d, rank) float64."""
+    from tdn.model.cp_decomposition import cp_factors
+
+    factors = cp_factors(config.l_max, rank, config.paths)
+    if not config.smooth:
+        return [factors.first, factors.second, factors.output]
+    scale = component_scale(config.l_max, config.paths).unsqueeze(-1)
+    return [factors.first, factors.second, factors.output * scale]
+
+
+def make_coupling(config: ModelConfig, fitted: bool = True) -> nn.Module:
+    """Exact coupling, or the CP form of ``config.cp_rank`` terms."""
+    return ExactCoupling(config) if config.cp_rank is None else CPCoupling(config, config.cp_rank, fitted)
