@@ -1,0 +1,93 @@
+"""What `pip install .` promises: LAMMPS knows the pair style, and nothing slow happens at its start."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import tdn
+from tdn.lammps import PLUGIN_FILE, plugin_dir, plugin_search_path
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+
+
+def requirements(names: set[str], lines: list[str]) -> dict[str, str]:
+    return dict(line.split("==") for line in lines if line.split("==")[0] in names)
+
+
+@pytest.fixture
+def input_file(tmp_path: Path) -> Path:
+    path = tmp_path / "in.style"
+    path.write_text("units metal\nplugin list\npair_style tdn\n")
+    return path
+
+
+def test_version_is_written_once():
+    assert importlib.metadata.version("tdn") == tdn.__version__
+
+
+def test_import_does_not_import_torch():
+    code = "import sys, tdn, tdn.lammps; tdn.lammps.plugin_search_path(); sys.exit('torch' in sys.modules)"
+    assert run(sys.executable, "-c", code).returncode == 0
+
+
+def test_versions_of_build_and_run_agree():
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    names = {"torch", "lammps", "mpich"}
+    build = requirements(names, table["build-system"]["requires"])
+    assert set(build) == names
+    assert build == requirements(names, table["project"]["dependencies"])
+
+
+def test_entry_point_gives_the_folder_of_the_plugin():
+    (entry,) = importlib.metadata.entry_points(group="lammps.plugins", name="tdn")
+    assert entry.load()() == plugin_search_path() == plugin_dir()
+    assert (Path(plugin_dir()) / PLUGIN_FILE).is_file()
+
+
+@pytest.mark.parametrize("pattern", ["tdnplugin.so", "libtdn_ops.so", "_core.*.so"])
+def test_libraries_find_torch_relative_to_themselves(pattern):
+    (library,) = Path(plugin_dir()).glob(pattern)
+    content = library.read_bytes()
+    assert b"\0$ORIGIN:$ORIGIN/../torch/lib\0" in content
+
+
+def test_source_tree_without_plugin_says_what_to_do():
+    """The entry point stays silent there: an error in it would stop every `lmp`."""
+    code = "import tdn.lammps as t; print(t.plugin_search_path()); t.plugin_dir()"
+    result = run(sys.executable, "-c", code, PYTHONPATH=str(ROOT / "python"))
+    assert result.stdout.strip() == str(ROOT / "python" / "tdn")
+    assert "TDNError: tdnplugin.so is not in" in result.stderr
+    assert "run 'pip install .'" in result.stderr
+
+
+def test_lmp_knows_the_style(input_file):
+    result = run(str(BIN / "lmp"), "-in", str(input_file), "-log", "none")
+    assert result.returncode == 0, result.stdout
+    assert "tdn" in result.stdout
+
+
+def test_lmp_on_two_ranks_knows_the_style(input_file):
+    result = run(str(BIN / "mpirun"), "-n", "2", str(BIN / "lmp"), "-in", str(input_file), "-log", "none")
+    assert result.returncode == 0, result.stdout
+    assert "2 by 1 by 1" in result.stdout or "tdn" in result.stdout
+
+
+def test_python_module_of_lammps_knows_the_style():
+    code = (
+        "from mpi4py import MPI\nfrom lammps import lammps\n"
+        "lmp = lammps(cmdargs=['-log', 'none', '-screen', 'none'])\n"
+        "assert ['pair', 'tdn'] in lmp.available_plugins()\nlmp.command('pair_style tdn')\nlmp.close()\n"
+    )
+    result = run(sys.executable, "-c", code)
+    assert result.returncode == 0, result.stderr
