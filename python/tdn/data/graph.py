@@ -24,7 +24,7 @@ class Graph:
     vectors: Tensor  #: (n_edges, 3) angstrom, r_j - r_i, periodic shift applied
     batch: Tensor  #: (n_atoms,) int64, index of the structure each atom belongs to, ascending
     n_graphs: int = 1
-    volume: Tensor | None = None  #: (n_graphs,) angstrom^3, zero where the structure is not periodic in three directions
+    volume: Tensor | None = None  #: (n_graphs,) angstrom^3, zero unless periodic in three directions
     energy: Tensor | None = None  #: (n_graphs,) eV, label
     forces: Tensor | None = None  #: (n_atoms, 3) eV/angstrom, label
     stress: Tensor | None = None  #: (n_graphs, 3, 3) eV/angstrom^3, label, ASE's sign (tension positive)

@@ -1,0 +1,37 @@
+"""The command ``tdn``: one module for each subcommand, imported when it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from tdn import __version__
+from tdn.errors import TDNError
+
+#: Modules of this package with ``add_parser(subparsers)`` and ``run(args)``; heavy imports belong inside ``run``.
+COMMANDS = ("train", "evaluate")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Parser with every subcommand."""
+    parser = argparse.ArgumentParser(prog="tdn", description="Train, check and deploy TDN interatomic potentials.")
+    parser.add_argument("--version", action="version", version=f"tdn {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name in COMMANDS:
+        command = import_module(f"tdn.cli.{name}")
+        command.add_parser(subparsers).set_defaults(run=command.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; a mistake of the user is one sentence on stderr and exit status 1."""
+    args = build_parser().parse_args(arguments)
+    try:
+        return args.run(args) or 0
+    except TDNError as problem:
+        print(f"tdn {args.command}: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,24 @@
+"""``tdn train``: a model from labeled structures."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = subparsers.add_parser("train", help="train a model as a YAML file says", description=__doc__)
+    parser.add_argument("config", help="YAML file with the sections model, data, training and run_dir")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--resume", action="store_true", help="go on with an interrupted run, exactly")
+    how.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run in run_dir")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train."""
+    from tdn.training.config import load_config
+    from tdn.training.run import train
+
+    train(load_config(args.config), resume=args.resume, overwrite=args.overwrite, tell=partial(print, flush=True))

@@ -1,0 +1,108 @@
+"""Checkpoints: what makes a model again lies under one key, as plain types, beside Lightning's own content."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tdn.errors import TDNError
+
+if TYPE_CHECKING:
+    from tdn.model import TDN
+
+#: Key of the part that ``load_model`` reads.
+KEY = "tdn"
+#: Raised with every change that an older reader would misunderstand.
+FORMAT_VERSION = 1
+
+
+def pack_model(model: nn.Module, references: Sequence[float], scale: float, summary: dict[str, Any]) -> dict[str, Any]:
+    """The part of a checkpoint that ``load_model`` reads.
+
+    Args:
+        model: as it was trained, on energies above the references.
+        references: eV per element, put into the stored weights.
+        scale: eV, the model's energy unit.
+        summary: what the model was trained on and its errors.
+    """
+    model = copy.deepcopy(model)
+    model.set_references(references, scale)
+    return {
+        "format_version": FORMAT_VERSION,
+        "model_config": plain(model.config.to_dict()),
+        "model_state": {name: value.detach().cpu() for name, value in model.state_dict().items()},
+        "training": plain(summary),
+    }
+
+
+def plain(value: Any) -> Any:
+    """Copy made of dictionaries, lists, text and numbers only, which ``weights_only`` loading accepts."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Whole content of a checkpoint; only tensors and plain types are accepted."""
+    path = Path(path)
+    if not path.is_file():
+        raise TDNError(f"checkpoint '{path}' does not exist; give the path of a best.ckpt or last.ckpt")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch.load raises many kinds for a file that is not a checkpoint
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise TDNError(f"'{path}' cannot be read as a checkpoint ({reason}); train it again or copy it anew") from None
+    if not isinstance(content, dict) or KEY not in content:
+        raise TDNError(f"'{path}' is not a checkpoint of tdn: it has no entry '{KEY}'; give one that tdn train wrote")
+    version = content[KEY]["format_version"]
+    if version > FORMAT_VERSION:
+        raise TDNError(
+            f"checkpoint '{path}' has format version {version} and this tdn reads up to {FORMAT_VERSION}; update tdn"
+        )
+    return content
+
+
+def load_model(path: str | Path) -> TDN:
+    """Model with the weights of a checkpoint, in their dtype, ready to predict."""
+    from tdn.model import TDN, ModelConfig
+
+    packed = read_checkpoint(path)[KEY]
+    config = ModelConfig.from_dict(packed["model_config"])
+    with default_dtype(packed["training"]["dtype"]):
+        model = TDN(config)
+    model.load_state_dict(packed["model_state"])
+    return model.eval()
+
+
+@contextmanager
+def default_dtype(name: str) -> Iterator[None]:
+    """New modules get this dtype, constants included (casting them later would keep float32's error)."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64 if name == "float64" else torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def training_summary(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint's model was trained on and its errors."""
+    return read_checkpoint(path)[KEY]["training"]
+
+
+def write_atomically(content_writer: Callable[[str], Any], path: Path) -> None:
+    """Call ``content_writer(temporary path)`` and put the result in place, so that a stop leaves the old file whole."""
+    temporary = path.with_suffix(path.suffix + ".part")
+    content_writer(str(temporary))
+    os.replace(temporary, path)
