@@ -1,0 +1,38 @@
+"""``tdn deploy``: from a checkpoint to the archive that LAMMPS runs, verified."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = subparsers.add_parser("deploy", help="compile a checkpoint for LAMMPS and verify it", description=__doc__)
+    parser.add_argument("checkpoint", help="checkpoint of tdn train or tdn import-airs")
+    parser.add_argument("-o", "--output", required=True, metavar="NAME.tdn.pt", help="the archive")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: the checkpoint's)")
+    parser.add_argument("--check", metavar="FILE", help="structures that ASE reads, to verify on beside random ones")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing archive")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Deploy and print the verdict table."""
+    import torch
+
+    from tdn.deploy import deploy
+    from tdn.deploy.verify import table
+    from tdn.training.checkpoint import load_model
+
+    structures = []
+    if args.check:
+        from ase.io import read
+
+        from tdn.data import graph_from_atoms
+
+        model = load_model(args.checkpoint)
+        structures = [graph_from_atoms(atoms, model.elements, model.cutoff) for atoms in read(args.check, ":3")]
+    dtype = getattr(torch, args.dtype) if args.dtype else None
+    verdicts = deploy(args.checkpoint, args.output, dtype, structures, overwrite=args.overwrite)
+    print(table(verdicts))
+    print(f"wrote {args.output}")

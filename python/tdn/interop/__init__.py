@@ -1,0 +1,5 @@
+"""Models of other codes."""
+
+from tdn.interop.airs import load_airs
+
+__all__ = ["load_airs"]
