@@ -34,6 +34,11 @@ def pack_model(model: nn.Module, references: Sequence[float], scale: float, summ
     """
     model = copy.deepcopy(model)
     model.set_references(references, scale)
+    return pack(model, summary)
+
+
+def pack(model: nn.Module, summary: dict[str, Any]) -> dict[str, Any]:
+    """Config, weights and summary as plain types."""
     return {
         "format_version": FORMAT_VERSION,
         "model_config": plain(model.config.to_dict()),
@@ -78,11 +83,18 @@ def load_model(path: str | Path) -> TDN:
     from tdn.model import TDN, ModelConfig
 
     packed = read_checkpoint(path)[KEY]
-    config = ModelConfig.from_dict(packed["model_config"])
-    with default_dtype(packed["training"]["dtype"]):
-        model = TDN(config)
-    model.load_state_dict(packed["model_state"])
-    return model.eval()
+    return TDN.from_state(ModelConfig.from_dict(packed["model_config"]), packed["model_state"])
+
+
+def save_model(model: TDN, path: str | Path, summary: dict[str, Any], overwrite: bool = False) -> None:
+    """Write a model that was not trained here (imported weights) as a checkpoint that ``load_model`` reads."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise TDNError(f"'{path}' exists already; choose another name or allow overwriting it (--overwrite)")
+    if not path.parent.is_dir():
+        raise TDNError(f"folder '{path.parent}' of the checkpoint does not exist; create it first")
+    content = {KEY: pack(model, summary)}
+    write_atomically(lambda part: torch.save(content, part), path)
 
 
 @contextmanager
