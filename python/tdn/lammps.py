@@ -21,8 +21,8 @@ def plugin_dir() -> str:
         if (Path(folder) / PLUGIN_FILE).is_file():
             return str(Path(folder).resolve())
     raise TDNError(
-        f"{PLUGIN_FILE} is not in '{Path(tdn.__path__[0]).resolve()}' because the package was imported from a source tree "
-        "or built without the plugin; run 'pip install .' in the source tree and import the installed package"
+        f"{PLUGIN_FILE} is not in '{package_dir()}' because the package was imported from a source tree or built "
+        "without the plugin; run 'pip install .' in the source tree and import the installed package"
     )
 
 
@@ -34,4 +34,9 @@ def plugin_search_path() -> str:
     try:
         return plugin_dir()
     except TDNError:
-        return str(Path(tdn.__path__[0]).resolve())
+        return package_dir()
+
+
+def package_dir() -> str:
+    """Return the folder of the Python package."""
+    return str(Path(tdn.__path__[0]).resolve())

