@@ -1,0 +1,52 @@
+// Names in a model archive *.tdn.pt. Twin of python/tdn/schema.py, which explains them and the
+// signatures of the segments; tests/contract/test_schema_twin.py compares the two files.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace tdn::schema {
+
+/// Newest archive format this reader understands.
+inline constexpr int64_t FORMAT_VERSION = 1;
+/// Value of the label's "format" field.
+inline constexpr const char *FORMAT_NAME = "tdn";
+/// Name of the extra record that holds the label.
+inline constexpr const char *METADATA_RECORD = "metadata.json";
+
+// Methods and submodules of the scripted module.
+inline constexpr const char *EDGE_FEATURES = "edge_features";
+inline constexpr const char *EMBED = "embed";
+inline constexpr const char *LAYERS = "layers";
+inline constexpr const char *SEND = "send";
+inline constexpr const char *UPDATE = "update";
+inline constexpr const char *READOUT = "readout";
+inline constexpr const char *FORCE_HEAD = "force_head";
+inline constexpr const char *FORCES = "forces";
+
+// Fields of the label that every reader needs; all are required.
+inline constexpr const char *FORMAT = "format";
+inline constexpr const char *VERSION = "format_version";
+inline constexpr const char *MODEL_NAME = "model_name";
+inline constexpr const char *ELEMENTS = "elements";
+inline constexpr const char *CUTOFF = "cutoff";
+inline constexpr const char *N_LAYERS = "n_layers";
+inline constexpr const char *LAYER_WIDTHS = "layer_widths";
+inline constexpr const char *FORCE_WIDTH = "force_width";
+inline constexpr const char *DTYPE = "dtype";
+inline constexpr const char *LENGTH_UNIT = "length_unit";
+inline constexpr const char *ENERGY_UNIT = "energy_unit";
+inline constexpr const char *ENERGY_CONVENTION = "energy_convention";
+inline constexpr const char *FORCE_KINDS = "force_kinds";
+inline constexpr const char *SMOOTH_CUTOFF = "smooth_cutoff";
+inline constexpr const char *MIN_DISTANCE = "min_distance";
+inline constexpr const char *CITATION = "citation";
+inline constexpr const char *TORCH_VERSION = "torch_version";
+
+inline constexpr std::array REQUIRED_FIELDS{
+    FORMAT,        VERSION,     MODEL_NAME,  ELEMENTS,          CUTOFF,      N_LAYERS,
+    LAYER_WIDTHS,  FORCE_WIDTH, DTYPE,       LENGTH_UNIT,       ENERGY_UNIT, ENERGY_CONVENTION,
+    FORCE_KINDS,   SMOOTH_CUTOFF, MIN_DISTANCE, CITATION,       TORCH_VERSION,
+};
+
+}    // namespace tdn::schema

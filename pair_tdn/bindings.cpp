@@ -1,0 +1,130 @@
+// tdn._core: the evaluator of the pair style from Python, without LAMMPS.
+
+#include "device.h"
+#include "errors.h"
+#include "evaluator.h"
+#include "model_archive.h"
+
+#include <torch/csrc/utils/pybind.h>
+
+#include <optional>
+
+namespace py = pybind11;
+
+namespace {
+
+using MaybeTensor = std::optional<at::Tensor>;
+
+void check_size(const at::Tensor &tensor, const char *name, int64_t size)
+{
+  if (tensor.size(0) != size)
+    throw tdn::Error(std::string(name) + " has " + std::to_string(tensor.size(0)) + " rows but " +
+                     std::to_string(size) + " are needed: give one per atom or edge");
+}
+
+/// A model on a device; what Python calls with plain tensors.
+class CoreEvaluator {
+ public:
+  CoreEvaluator(const std::string &path, const std::string &device,
+                const std::optional<at::ScalarType> &dtype) :
+      CoreEvaluator(tdn::ModelArchive::open(path), tdn::choose_device(device, 0), dtype)
+  {
+  }
+
+  std::string metadata() const { return metadata_.text; }
+  std::string device() const { return evaluator_.device().str(); }
+
+  std::tuple<at::Tensor, MaybeTensor, MaybeTensor>
+  evaluate(const at::Tensor &species, const at::Tensor &center, const at::Tensor &neighbor,
+           const at::Tensor &vectors, std::optional<int64_t> n_owned, bool direct,
+           const MaybeTensor &row_map)
+  {
+    const int64_t owned = n_owned.value_or(species.size(0));
+    auto exchange = exchange_for(owned, species, row_map);
+    const auto kind = direct ? tdn::ForceKind::DIRECT : tdn::ForceKind::GRADIENT;
+    if (direct && !metadata_.has_force_kind("direct"))
+      throw tdn::Error("the model has no direct forces: call with direct=False");
+    for (const auto &[tensor, name] : {std::pair{neighbor, "neighbor"}, {vectors, "vectors"}})
+      check_size(tensor, name, center.size(0));
+    const auto result =
+        evaluator_.evaluate(graph_of(species, center, neighbor, vectors, owned), exchange, kind);
+    return {result.atom_energies, optional(result.edge_gradients), optional(result.direct_forces)};
+  }
+
+ private:
+  tdn::ModelMetadata metadata_;
+  tdn::Evaluator evaluator_;
+
+  CoreEvaluator(const tdn::ModelArchive &archive, c10::Device device,
+                const std::optional<at::ScalarType> &dtype) :
+      metadata_(archive.metadata()),
+      evaluator_(archive.load(device, dtype.value_or(archive.metadata().dtype)), archive.metadata(),
+                 device, dtype.value_or(archive.metadata().dtype))
+  {
+  }
+
+  static MaybeTensor optional(const at::Tensor &tensor)
+  {
+    return tensor.defined() ? MaybeTensor(tensor) : std::nullopt;
+  }
+
+  tdn::LocalExchange exchange_for(int64_t n_owned, const at::Tensor &species,
+                                  const MaybeTensor &row_map) const
+  {
+    if (!row_map) {
+      check_size(species, "species without a row_map", n_owned);
+      return tdn::LocalExchange(n_owned);
+    }
+    check_size(*row_map, "row_map", species.size(0));
+    return tdn::LocalExchange(n_owned, row_map->to(evaluator_.device()));
+  }
+
+  tdn::NeighborGraph::Tensors graph_of(const at::Tensor &species, const at::Tensor &center,
+                                       const at::Tensor &neighbor, const at::Tensor &vectors,
+                                       int64_t n_owned) const
+  {
+    const auto n_elements = static_cast<int64_t>(metadata_.elements.size());
+    const auto pair = species.index_select(0, center).mul(n_elements).add(
+        species.index_select(0, neighbor));
+    return {.species = species.slice(0, 0, n_owned),
+            .center = center,
+            .neighbor = neighbor,
+            .pair = pair,
+            .vectors = vectors.detach()};
+  }
+};
+
+constexpr const char *EVALUATE_DOC = R"(Energies and their gradient by edge vectors, or direct forces.
+
+Args:
+    species: (n_rows) int64, model index of the element; owned atoms first.
+    center: (n_edges) int64, owned atom that receives, ascending.
+    neighbor: (n_edges) int64, row that is sent.
+    vectors: (n_edges, 3) r_j - r_i, angstrom.
+    n_owned: atoms whose energy is summed; all rows by default.
+    direct: direct forces instead of the gradient.
+    row_map: (n_rows) int64, owned atom whose features a row copies; needed when n_owned < n_rows.
+
+Returns:
+    (atom_energies (n_owned) eV, edge_gradients (n_edges, 3) dE/dr_ij eV/angstrom or None,
+    direct_forces (n_owned, 3) eV/angstrom or None), on the evaluator's device in its dtype.
+)";
+
+}    // namespace
+
+PYBIND11_MODULE(_core, module)
+{
+  module.doc() = "The C++ evaluator of pair_style tdn, without LAMMPS.";
+  py::register_exception<tdn::Error>(module, "CoreError",
+                                     py::module_::import("tdn.errors").attr("TDNError"));
+  py::class_<CoreEvaluator>(module, "Evaluator")
+      .def(py::init<const std::string &, const std::string &, const std::optional<at::ScalarType> &>(),
+           py::arg("path"), py::arg("device") = "cpu", py::arg("dtype") = py::none(),
+           "Open an archive on device auto, cpu or cuda; dtype converts the model.")
+      .def_property_readonly("metadata", &CoreEvaluator::metadata, "The label, JSON text.")
+      .def_property_readonly("device", &CoreEvaluator::device, "Device the model runs on.")
+      .def("evaluate", &CoreEvaluator::evaluate, py::arg("species"), py::arg("center"),
+           py::arg("neighbor"), py::arg("vectors"), py::arg("n_owned") = py::none(),
+           py::arg("direct") = false, py::arg("row_map") = py::none(),
+           py::call_guard<py::gil_scoped_release>(), EVALUATE_DOC);
+}

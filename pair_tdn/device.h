@@ -1,0 +1,17 @@
+// Choice of the device a model runs on, and what is known about the libtorch in use.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <string>
+
+namespace tdn {
+
+/// `name` is auto, cpu or cuda; `node_rank` numbers the processes of one machine, which take turns
+/// at its GPUs. Throws tdn::Error when cuda is asked for and there is none.
+c10::Device choose_device(const std::string &name, int node_rank);
+
+/// Version of the libtorch that is loaded, empty when it does not say.
+std::string loaded_torch_version();
+
+}    // namespace tdn

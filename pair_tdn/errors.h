@@ -1,0 +1,14 @@
+// The one exception of namespace tdn; pair_tdn.cpp and the Python module translate it at their border.
+#pragma once
+
+#include <stdexcept>
+
+namespace tdn {
+
+/// The message is one sentence with cause, value and cure.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}    // namespace tdn

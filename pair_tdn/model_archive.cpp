@@ -1,0 +1,106 @@
+// The only place that opens archives and calls torch::jit::load.
+
+#include "model_archive.h"
+
+#include "archive_schema.h"
+#include "errors.h"
+
+#include <caffe2/serialize/inline_container.h>
+#include <caffe2/serialize/read_adapter_interface.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+namespace tdn {
+
+namespace {
+
+using caffe2::serialize::PyTorchStreamReader;
+
+/// Lets libtorch read the shared bytes without a copy.
+class MemoryReader : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  explicit MemoryReader(std::shared_ptr<const std::string> bytes) : bytes_(std::move(bytes)) {}
+
+  size_t size() const override { return bytes_->size(); }
+
+  size_t read(uint64_t pos, void *buf, size_t n, const char *) const override
+  {
+    if (pos >= bytes_->size()) return 0;
+    const size_t count = std::min(n, bytes_->size() - static_cast<size_t>(pos));
+    std::memcpy(buf, bytes_->data() + pos, count);
+    return count;
+  }
+
+ private:
+  std::shared_ptr<const std::string> bytes_;
+};
+
+/// The start of every zip file, which a TorchScript file is.
+bool looks_like_zip(const std::string &bytes) { return bytes.compare(0, 4, "PK\x03\x04") == 0; }
+
+std::string read_label(const std::shared_ptr<const std::string> &bytes, const std::string &file)
+{
+  if (!looks_like_zip(*bytes))
+    throw Error("model file '" + file +
+                "' is not a model archive: write one with `tdn deploy` or `tdn import-airs`");
+  try {
+    PyTorchStreamReader reader(std::make_shared<MemoryReader>(bytes));
+    const std::string record = std::string("extra/") + schema::METADATA_RECORD;
+    if (!reader.hasRecord(record))
+      throw Error("model file '" + file + "' has no TDN label (" + schema::METADATA_RECORD +
+                  "), it is a checkpoint or another program's model: convert it with `tdn deploy`");
+    const auto [data, size] = reader.getRecord(record);
+    return {static_cast<const char *>(data.get()), size};
+  } catch (const c10::Error &) {
+    throw Error("model file '" + file + "' is truncated or damaged after " +
+                std::to_string(bytes->size()) + " bytes: copy it again or deploy the model again");
+  }
+}
+
+}    // namespace
+
+std::string first_line(const std::string &text)
+{
+  const auto begin = text.find_first_not_of("\n ");
+  if (begin == std::string::npos) return text;
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+ModelArchive::ModelArchive(std::string bytes, const std::string &file) :
+    file_(file), bytes_(std::make_shared<const std::string>(std::move(bytes))),
+    metadata_(read_label(bytes_, file), file)
+{
+}
+
+std::string ModelArchive::read_bytes(const std::string &path)
+{
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  if (in) out << in.rdbuf();
+  if (!in || !out)
+    throw Error("model file '" + path + "' cannot be read or is empty: check its name and permissions");
+  return std::move(out).str();
+}
+
+ModelArchive ModelArchive::open(const std::string &path) { return {read_bytes(path), path}; }
+
+torch::jit::Module ModelArchive::load(c10::Device device, at::ScalarType dtype) const
+{
+  try {
+    auto module = torch::jit::load(std::make_shared<MemoryReader>(bytes_), device);
+    module.eval();
+    module.to(dtype);
+    for (const auto &parameter : module.parameters()) parameter.set_requires_grad(false);
+    return module;
+  } catch (const std::exception &error) {
+    throw Error("model file '" + file_ + "' cannot be loaded (written by torch " +
+                metadata_.torch_version + ", read by torch " TDN_TORCH_VERSION "): " +
+                first_line(error.what()));
+  }
+}
+
+}    // namespace tdn

@@ -1,0 +1,39 @@
+// The validated label of a model archive: a constructed one is complete and consistent.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <string>
+#include <vector>
+
+namespace tdn {
+
+struct ModelMetadata {
+  /// Reads the label's JSON text; throws tdn::Error that names `file`, the cause and the cure.
+  ModelMetadata(const std::string &json_text, const std::string &file);
+
+  std::string text;    ///< the label as it is in the archive
+  std::string model_name;
+  std::vector<std::string> elements;    ///< chemical symbols; the index is the species
+  double cutoff;                        ///< angstrom
+  std::vector<int64_t> layer_widths;    ///< columns of each layer's exchanged rows
+  int64_t force_width;                  ///< columns of the direct head's rows, 0 without one
+  c10::ScalarType dtype;
+  std::string energy_convention;           ///< "extensive" or "per_atom"
+  std::vector<std::string> force_kinds;    ///< "gradient", "direct"; the first is the default
+  bool smooth_cutoff;
+  double min_distance;    ///< angstrom, shortest pair of the training data, 0 when unknown
+  std::string citation;
+  std::string torch_version;
+
+  int n_layers() const { return static_cast<int>(layer_widths.size()); }
+  int n_elements() const { return static_cast<int>(elements.size()); }
+  bool has_force_kind(const std::string &kind) const;
+  /// Index of a chemical symbol, -1 when the model does not know it.
+  int species_of(const std::string &element) const;
+};
+
+/// "H O Si"
+std::string join(const std::vector<std::string> &words);
+
+}    // namespace tdn

@@ -1,0 +1,62 @@
+// Neighbor lists as plain pointers -> directed edges within the cutoff, sorted by center.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace tdn {
+
+/// What an MD program offers; nothing is owned. Atoms are numbered owned first, then ghosts.
+struct NeighborView {
+  const double *const *positions;    ///< engine length units
+  const int *ilist;                  ///< owned atoms that take part, one per row of the model
+  int n_centers;
+  const int *numneigh;              ///< indexed by atom
+  const int *const *firstneigh;     ///< indexed by atom; full list
+  int neighbor_mask;                ///< bits of a list entry that hold the atom index
+  const int *row_of_atom;           ///< row of features that an atom reads, -1 outside the model
+  const int *species_of_atom;       ///< model species, -1 outside the model
+};
+
+/// Edges i -> j with r_ij = r_j - r_i. Buffers are kept from step to step; the tensors of `tensors()`
+/// are views of them on the CPU, valid until the next `build`.
+class NeighborGraph {
+ public:
+  NeighborGraph() = default;
+  /// `cutoff` in angstrom; `angstrom` is the length of one engine unit in angstrom.
+  NeighborGraph(double cutoff, double angstrom, int n_elements, at::ScalarType dtype);
+
+  void build(const NeighborView &view);
+
+  struct Tensors {
+    at::Tensor species;     ///< (n_owned) int64
+    at::Tensor center;      ///< (n_edges) int64, ascending
+    at::Tensor neighbor;    ///< (n_edges) int64, row of the sender
+    at::Tensor pair;        ///< (n_edges) int64, species[center] * n_elements + species[neighbor]
+    at::Tensor vectors;     ///< (n_edges, 3) angstrom, model dtype
+  };
+  Tensors tensors() const;
+
+  int64_t n_edges() const { return static_cast<int64_t>(center_.size()); }
+  /// Engine's index of the atoms at both ends of an edge; the neighbor may be a ghost.
+  int center_atom(int64_t edge) const { return center_atom_[edge]; }
+  int neighbor_atom(int64_t edge) const { return neighbor_atom_[edge]; }
+  /// r_j - r_i in engine units, double precision.
+  const double *vector(int64_t edge) const { return &engine_vectors_[3 * edge]; }
+  double memory_usage() const;
+
+ private:
+  double cutoff_ = 0, angstrom_ = 1;
+  int n_elements_ = 0;
+  at::ScalarType dtype_ = at::kDouble;
+  std::vector<int64_t> species_, center_, neighbor_, pair_;
+  std::vector<int> center_atom_, neighbor_atom_;
+  std::vector<double> engine_vectors_;
+
+  void clear();
+  void add_edges_of(const NeighborView &view, int row, int i);
+};
+
+}    // namespace tdn
