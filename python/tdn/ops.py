@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from tdn.errors import TDNError
 LIBRARY = "libtdn_ops.so"
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_library() -> None:
     """Register ``torch.ops.tdn``.
 

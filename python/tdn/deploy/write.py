@@ -102,6 +102,4 @@ def deploy(
 
     model = load_model(checkpoint)
     summary = training_summary(checkpoint)
-    return write_archive(
-        model, path, dtype, training=summary, structures=structures, overwrite=overwrite
-    )
+    return write_archive(model, path, dtype, training=summary, structures=structures, overwrite=overwrite)

@@ -14,12 +14,11 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tdn.model.config import MAX_PAIR_ELEMENTS, ModelConfig
 from tdn.model.layers import EquivariantNorm, FeedForward, Gate, SharedLinear
-from tdn.model.radial import PairEmbedding, RadialNetwork
 from tdn.model.product import EdgeProduct
+from tdn.model.radial import PairEmbedding, RadialNetwork
 
 
 def smooth_leaky_relu(x: Tensor) -> Tensor:
@@ -52,7 +51,11 @@ class EnvelopeSoftmax(nn.Module):
         """
         constant = self.constant
         if constant is None:
-            peak = peak_per_center(logits, center, torch.full([n_owned, logits.size(1)], -math.inf, dtype=logits.dtype, device=logits.device))
+            peak = peak_per_center(
+                logits,
+                center,
+                torch.full([n_owned, logits.size(1)], -math.inf, dtype=logits.dtype, device=logits.device),
+            )
             numerator = torch.exp(logits - peak.index_select(0, center))
             total = torch.full_like(peak, 1e-16)
         else:
@@ -169,6 +172,8 @@ def make_radial_network(config: ModelConfig) -> RadialNetwork:
     """Radial network of one block; blind to the elements in the paper's setting."""
     embedding = None
     if config.smooth:
-        per_pair = config.pair_embedding == "pair" or (config.pair_embedding == "auto" and config.n_elements <= MAX_PAIR_ELEMENTS)
+        per_pair = config.pair_embedding == "pair" or (
+            config.pair_embedding == "auto" and config.n_elements <= MAX_PAIR_ELEMENTS
+        )
         embedding = PairEmbedding(config.n_elements, config.radial_hidden[0], per_pair)
     return RadialNetwork(config.n_radial, config.radial_hidden, config.n_channels, embedding)

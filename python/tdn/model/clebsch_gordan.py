@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ def admissible_paths(l_max: int, paths: str) -> list[tuple[int, int, int]]:
     ]
 
 
-@lru_cache(maxsize=None)
+@cache
 def su2_clebsch_gordan(j1: int, m1: int, j2: int, m2: int, j3: int, m3: int) -> float:
     """<j1 m1 j2 m2 | j3 m3> by Racah's formula (e.g. Varshalovich et al. 1988, eq. 8.2.1(3))."""
     if m1 + m2 != m3 or not abs(j1 - j2) <= j3 <= j1 + j2:
@@ -62,7 +62,7 @@ def real_to_complex(degree: int) -> np.ndarray:
     return (-1j) ** degree * q
 
 
-@lru_cache(maxsize=None)
+@cache
 def _wigner_3j(l1: int, l2: int, l3: int) -> np.ndarray:
     coefficients = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1))
     for m1 in range(-l1, l1 + 1):

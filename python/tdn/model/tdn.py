@@ -102,7 +102,8 @@ class TDN(nn.Module):
             energy = energies.new_zeros(graph.n_graphs).index_add(0, graph.batch, energies)
             direct = self._direct_forces(x, graph, pair, features) if kind in ("direct", "both") else None
             if not vectors.requires_grad:
-                return Prediction(energy, energies, direct_forces=direct, kind="direct")
+                result = Prediction(energy, energies, direct_forces=direct, kind="direct")
+                return result if training else detach(result)
             gradient = edge_gradient(energy, vectors, training)
         total, virial = forces_and_virial(graph, vectors, gradient)
         result = Prediction(

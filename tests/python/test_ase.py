@@ -1,0 +1,72 @@
+"""The ASE calculator: properties are those of the model, derivatives are ASE's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import structures
+import torch
+from ase.calculators.test import calculate_numerical_forces
+from models import graph_of, random_model
+
+from tdn.ase import TDNCalculator
+from tdn.errors import TDNError
+from tdn.interop import load_airs
+
+
+def test_energy_forces_and_stress():
+    atoms = structures.silicon_triclinic()
+    model = random_model(("Si",))
+    atoms.calc = TDNCalculator(model)
+    expected = model(graph_of(model, atoms), stress=True)
+    assert atoms.get_potential_energy() == expected.energy.item()
+    np.testing.assert_array_equal(atoms.get_forces(), expected.forces.numpy())
+    np.testing.assert_array_equal(atoms.get_potential_energies(), expected.atom_energies.numpy())
+    np.testing.assert_allclose(atoms.get_stress(voigt=False), expected.stress[0].numpy(), rtol=1e-14)
+
+
+def test_forces_are_ases_numerical_forces():
+    atoms = structures.ethanol()
+    atoms.calc = TDNCalculator(random_model(("C", "H", "O")))
+    numerical = calculate_numerical_forces(atoms, eps=1e-4, iatoms=[0, 4])
+    np.testing.assert_allclose(atoms.get_forces()[[0, 4]], numerical, atol=1e-7)
+
+
+def test_dtype_is_converted():
+    atoms = structures.ethanol()
+    model = random_model(("C", "H", "O"))
+    exact = TDNCalculator(model).get_forces(atoms)
+    single = TDNCalculator(model, dtype="float32")
+    assert single.model.dtype == torch.float32
+    difference = abs(single.get_forces(atoms) - exact).max()
+    assert 0 < difference < 1e-5
+    with pytest.raises(TDNError, match="use 'float32' or 'float64'"):
+        TDNCalculator(model, dtype="half")
+
+
+def test_imported_model_keeps_the_published_conventions(shared_data):
+    path = shared_data / "official-tdn" / "tdn_C32_L1_N2.state_dict.pt"
+    arrays = np.load(shared_data / "official-tdn" / "tdn_C32_L1_N2.io.npz")
+    from ase import Atoms
+
+    of_first = arrays["batch"] == 1
+    atoms = Atoms(numbers=arrays["Z"][of_first], positions=arrays["pos"][of_first])
+    atoms.calc = TDNCalculator(load_airs(path))
+    assert atoms.get_potential_energy() == pytest.approx(len(atoms) * arrays["energy"][1], rel=1e-10)
+    np.testing.assert_allclose(atoms.get_forces(), arrays["forces_direct"][of_first], atol=1e-12)
+    atoms.calc = TDNCalculator(load_airs(path, forces="gradient"))
+    np.testing.assert_allclose(atoms.get_forces(), arrays["forces_gradient"][of_first], atol=1e-12)
+
+
+def test_stress_of_a_molecule_is_refused():
+    atoms = structures.ethanol()
+    atoms.calc = TDNCalculator(random_model(("C", "H", "O")))
+    with pytest.raises(TDNError, match="stress needs a structure periodic"):
+        atoms.get_stress()
+
+
+def test_unknown_element_is_named():
+    atoms = structures.ethanol()
+    atoms.calc = TDNCalculator(random_model(("C", "H")))
+    with pytest.raises(TDNError, match="element O is not in the model, which knows C H"):
+        atoms.get_potential_energy()
