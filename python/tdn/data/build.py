@@ -32,7 +32,7 @@ def graph_from_atoms(atoms: Atoms, elements: Sequence[str], cutoff: float, label
     """
     center, neighbor, vectors = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
     check_distances(center, neighbor, vectors)
-    volume = float(atoms.get_volume()) if atoms.pbc.all() else 0.0
+    volume = float(atoms.cell.volume) if atoms.pbc.all() else 0.0
     return Graph(
         species=torch.from_numpy(species_of(atoms.numbers, elements)),
         center=torch.from_numpy(center),

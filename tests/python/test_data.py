@@ -1,0 +1,319 @@
+"""Structures to graphs: neighbors against explicit images, labels, joining, references, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from tiny import crystals, isolated, labeled, write
+
+from tdn.data import collate, energy_scale, graph_from_atoms, neighbor_list, read_labeled, reference_energies
+from tdn.data.dataset import elements_of, read_frames, without_references
+from tdn.data.references import given_references, least_squares_references
+from tdn.errors import TDNError
+
+ELEMENTS = ("Cu", "Au")
+CUBE = 6.0 * np.eye(3)
+TRICLINIC = np.array([[5.0, 0.0, 0.0], [2.4, 4.1, 0.0], [-1.3, 1.7, 4.6]])
+SMALL = np.array([[2.1, 0.0, 0.0], [1.0, 1.9, 0.0], [0.2, -0.7, 2.3]])
+PERIODICITIES = list(itertools.product([False, True], repeat=3))
+
+
+def explicit_images(positions, cell, periodic, cutoff):
+    """All pairs with all images that can matter, by plain loops over the images."""
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    reach = cutoff + 2.0 * np.ptp(positions, axis=0).max() + 1.0
+    ranges = [
+        range(-n, n + 1) if p else (0,) for n, p in zip(np.ceil(reach / heights).astype(int), periodic, strict=True)
+    ]
+    pairs = []
+    for shift in itertools.product(*ranges):
+        vectors = positions[None] - positions[:, None] + np.array(shift) @ cell
+        near = np.linalg.norm(vectors, axis=2) < cutoff
+        if shift == (0, 0, 0):
+            np.fill_diagonal(near, False)
+        pairs += [(i, j, *vectors[i, j]) for i, j in zip(*np.nonzero(near), strict=True)]
+    return rows(np.array(pairs).reshape(-1, 5))
+
+
+def rows(edges):
+    """Edges in an order that does not depend on how they were found."""
+    return edges[np.lexsort(edges.round(6).T[::-1])]
+
+
+def found_edges(positions, cell, periodic, cutoff):
+    center, neighbor, vectors = neighbor_list(positions, cell, periodic, cutoff)
+    assert (np.diff(center) >= 0).all()
+    return rows(np.column_stack([center, neighbor, vectors]))
+
+
+class TestNeighborList:
+    @pytest.mark.parametrize("periodic", PERIODICITIES, ids=lambda p: "".join("pf"[not x] for x in p))
+    @pytest.mark.parametrize(("cell", "cutoff"), [(CUBE, 4.0), (TRICLINIC, 3.5), (TRICLINIC, 7.5), (SMALL, 5.0)])
+    def test_equals_explicit_images(self, cell, cutoff, periodic):
+        positions = np.random.default_rng(1).uniform(0.0, 1.0, (5, 3)) @ cell
+        expected = explicit_images(positions, cell, periodic, cutoff)
+        np.testing.assert_allclose(found_edges(positions, cell, periodic, cutoff), expected, atol=1e-12)
+
+    def test_atoms_outside_of_the_cell(self):
+        positions = np.random.default_rng(2).uniform(-2.0, 3.0, (4, 3)) @ TRICLINIC
+        expected = explicit_images(positions, TRICLINIC, (True, True, True), 4.0)
+        np.testing.assert_allclose(found_edges(positions, TRICLINIC, True, 4.0), expected, atol=1e-11)
+
+    def test_wrapping_an_atom_changes_nothing(self):
+        positions = np.random.default_rng(3).uniform(0.0, 1.0, (4, 3)) @ SMALL
+        moved = positions + np.array([[0, 0, 0], [1, -2, 0], [0, 0, 3], [-1, 1, 1]]) @ SMALL
+        np.testing.assert_allclose(
+            found_edges(moved, SMALL, True, 4.0), found_edges(positions, SMALL, True, 4.0), atol=1e-11
+        )
+
+    def test_one_atom_sees_its_own_images(self):
+        edges = found_edges(np.zeros((1, 3)), 3.0 * np.eye(3), True, 3.1)
+        assert len(edges) == 6
+        assert not edges[:, :2].any()
+
+    def test_every_pair_is_stored_in_both_directions(self):
+        edges = found_edges(np.random.default_rng(4).uniform(0.0, 1.0, (3, 3)) @ SMALL, SMALL, True, 4.0)
+        reverse = np.column_stack([edges[:, 1], edges[:, 0], -edges[:, 2:]])
+        np.testing.assert_allclose(rows(reverse), edges, atol=1e-12)
+
+    @pytest.mark.parametrize("periodic", [False, True])
+    def test_no_atoms(self, periodic):
+        center, neighbor, vectors = neighbor_list(np.zeros((0, 3)), CUBE, periodic, 4.0)
+        assert center.shape == neighbor.shape == (0,)
+        assert vectors.shape == (0, 3)
+        assert (center.dtype, vectors.dtype) == (np.int64, np.float64)
+
+    def test_single_atom_and_atoms_far_apart_have_no_edges(self):
+        assert len(found_edges(np.zeros((1, 3)), np.zeros((3, 3)), False, 4.0)) == 0
+        assert len(found_edges(np.array([[0.0, 0, 0], [50.0, 0, 0]]), np.zeros((3, 3)), False, 4.0)) == 0
+
+    def test_cell_vectors_of_other_directions_are_ignored(self):
+        positions = np.random.default_rng(5).uniform(0.0, 1.0, (4, 3)) @ CUBE
+        strange = CUBE.copy()
+        strange[2] = strange[0]
+        periodic = (True, True, False)
+        expected = explicit_images(positions, CUBE, periodic, 5.0)
+        np.testing.assert_allclose(found_edges(positions, strange, periodic, 5.0), expected, atol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("positions", "cell", "message"),
+        [
+            ([[0.0, 0.0, np.nan]], CUBE, "not a finite number; remove"),
+            ([[0.0, 0.0, 0.0]], np.zeros((3, 3)), "is periodic .* its cell .* is not; set pbc"),
+            ([[0.0, 0.0, 0.0]], np.ones((3, 3)), "has no volume; give three"),
+        ],
+    )
+    def test_refused(self, positions, cell, message):
+        with pytest.raises(TDNError, match=message):
+            neighbor_list(np.array(positions), cell, True, 4.0)
+
+
+class TestGraph:
+    def test_species_volume_and_labels(self):
+        (atoms,) = crystals(1)
+        graph = graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True)
+        assert graph.species.tolist() == [1, 0, 0, 0]
+        assert float(graph.volume) == pytest.approx(atoms.get_volume())
+        assert float(graph.energy) == atoms.get_potential_energy()
+        np.testing.assert_array_equal(graph.forces, atoms.get_forces())
+        np.testing.assert_allclose(graph.stress[0], atoms.get_stress(voigt=False))
+        assert graph.has_stress.tolist() == [True]
+        assert {graph.vectors.dtype, graph.energy.dtype, graph.volume.dtype} == {torch.float64}
+
+    def test_without_labels(self):
+        graph = graph_from_atoms(Atoms("Cu"), ELEMENTS, 3.5)
+        assert graph.energy is None
+        assert graph.forces is None
+        assert graph.has_stress is None
+
+    @pytest.mark.parametrize("periodic", [False, True])
+    def test_no_atoms(self, periodic):
+        graph = graph_from_atoms(Atoms(pbc=periodic), ELEMENTS, 3.5)
+        assert graph.species.shape == (0,)
+        assert graph.vectors.shape == (0, 3)
+        assert graph.volume.tolist() == [0.0]
+
+    def test_volume_is_zero_unless_periodic_in_three_directions(self):
+        slab = Atoms("Cu", cell=CUBE, pbc=(True, True, False))
+        assert graph_from_atoms(slab, ELEMENTS, 3.5).volume.tolist() == [0.0]
+
+    def test_stress_of_a_slab_is_not_a_label(self):
+        (atoms,) = crystals(1)
+        atoms.pbc = (True, True, False)
+        atoms = labeled(atoms)
+        assert graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True).has_stress.tolist() == [False]
+
+    @pytest.mark.parametrize("missing", ["energy", "forces"])
+    def test_missing_energy_or_forces_are_not_numbers(self, missing):
+        given = {"energy": 1.0, "forces": np.zeros((1, 3))}
+        del given[missing]
+        atoms = Atoms("Cu")
+        atoms.calc = SinglePointCalculator(atoms, **given)
+        graph = graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True)
+        assert getattr(graph, missing).isnan().all()
+        (other,) = given
+        assert getattr(graph, other).isfinite().all()
+
+    def test_to_keeps_integers(self):
+        graph = graph_from_atoms(crystals(1)[0], ELEMENTS, 3.5, labels=True).to(dtype=torch.float32)
+        assert graph.vectors.dtype == graph.energy.dtype == torch.float32
+        assert graph.center.dtype == torch.int64
+        assert graph.has_stress.dtype == torch.bool
+
+
+class TestRefusedStructures:
+    def test_element_that_the_model_does_not_know(self):
+        with pytest.raises(TDNError, match="element Si is not in the model, which knows Cu Au; leave"):
+            graph_from_atoms(Atoms("CuSi", [[0, 0, 0], [2, 0, 0]]), ELEMENTS, 3.5)
+
+    def test_overlapping_atoms(self):
+        with pytest.raises(TDNError, match=r"atoms 0 and 1 are 0\.1 angstrom apart, closer than 0\.2; check"):
+            graph_from_atoms(Atoms("Cu2", [[0, 0, 0], [0, 0, 0.1]]), ELEMENTS, 3.5)
+
+    def test_identical_positions(self):
+        with pytest.raises(TDNError, match="atoms 0 and 1 are 0 angstrom apart"):
+            graph_from_atoms(Atoms("Cu2", [[1, 0, 0], [1, 0, 0]]), ELEMENTS, 3.5)
+
+    def test_overlap_through_the_boundary(self):
+        atoms = Atoms("Cu2", [[0.05, 0, 0], [5.95, 0, 0]], cell=CUBE, pbc=True)
+        with pytest.raises(TDNError, match=r"0\.1 angstrom apart"):
+            graph_from_atoms(atoms, ELEMENTS, 3.5)
+
+    def test_no_labels_names_what_there_is(self):
+        atoms = Atoms("Cu", info={"dft_energy": 1.0})
+        with pytest.raises(TDNError, match="neither energy nor forces, only dft_energy; name them energy"):
+            graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True)
+
+    @pytest.mark.parametrize("name", ["energy", "forces"])
+    def test_label_that_is_not_a_number(self, name):
+        given = {"energy": 1.0, "forces": np.zeros((1, 3))}
+        given[name] = given[name] * np.nan
+        atoms = Atoms("Cu")
+        atoms.calc = SinglePointCalculator(atoms, **given)
+        with pytest.raises(TDNError, match=f"label {name} holds a value that is not a finite number; remove"):
+            graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True)
+
+
+class TestCollate:
+    def test_edges_and_labels_are_those_of_the_parts(self):
+        parts = [graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True) for atoms in crystals(3)]
+        joined = collate(parts)
+        assert joined.n_graphs == 3
+        assert (joined.center.diff() >= 0).all()
+        assert (joined.batch[joined.center] == joined.batch[joined.neighbor]).all()
+        for index, part in enumerate(parts):
+            edges = joined.batch[joined.center] == index
+            first = 4 * index
+            torch.testing.assert_close(joined.center[edges] - first, part.center)
+            torch.testing.assert_close(joined.neighbor[edges] - first, part.neighbor)
+            torch.testing.assert_close(joined.vectors[edges], part.vectors)
+            torch.testing.assert_close(joined.forces[joined.batch == index], part.forces)
+            torch.testing.assert_close(joined.stress[index], part.stress[0])
+
+    def test_batches_can_be_joined_again(self):
+        parts = [graph_from_atoms(atoms, ELEMENTS, 3.5) for atoms in crystals(3)]
+        nested, flat = collate([collate(parts[:2]), parts[2]]), collate(parts)
+        assert nested.n_graphs == 3
+        for name in ("center", "neighbor", "batch", "vectors", "volume"):
+            assert torch.equal(getattr(nested, name), getattr(flat, name))
+
+    def test_empty_structure_keeps_its_place(self):
+        parts = [graph_from_atoms(atoms, ELEMENTS, 3.5) for atoms in (Atoms("Cu"), Atoms(), Atoms("Au"))]
+        joined = collate(parts)
+        assert joined.n_graphs == 3
+        assert joined.batch.tolist() == [0, 2]
+
+    def test_a_field_that_one_part_lacks_is_left_out(self):
+        with_labels = graph_from_atoms(crystals(1)[0], ELEMENTS, 3.5, labels=True)
+        without = graph_from_atoms(Atoms("Cu"), ELEMENTS, 3.5)
+        assert collate([with_labels, without]).energy is None
+
+
+class TestFiles:
+    def test_isolated_atoms_are_kept_apart(self, tmp_path):
+        data = read_labeled([write(tmp_path / "a.xyz", [*crystals(2), isolated("Au")])], ELEMENTS, 3.5)
+        assert (len(data), len(data.isolated), data.files) == (2, 1, ["a.xyz"])
+        assert 2.0 < data.min_distance < 2.7
+        assert data.average_degree == sum(len(graph.center) for graph in data.graphs) / 8
+
+    def test_complaint_names_file_and_structure(self, tmp_path):
+        path = write(tmp_path / "a.xyz", [*crystals(2), isolated("Ag")])
+        with pytest.raises(TDNError, match=r"^structure 2 of a\.xyz: element Ag is not in the model"):
+            read_labeled([path], ELEMENTS, 3.5)
+
+    def test_missing_file(self, tmp_path):
+        with pytest.raises(TDNError, match=r"nothing\.xyz' does not exist; correct the path"):
+            read_frames(tmp_path / "nothing.xyz")
+
+    def test_file_that_ase_cannot_read(self, tmp_path):
+        (tmp_path / "a.xyz").write_text("no number here\n")
+        with pytest.raises(TDNError, match=r"a\.xyz' cannot be read by ASE: .*; write it as extended XYZ"):
+            read_frames(tmp_path / "a.xyz")
+
+    def test_file_without_structures(self, tmp_path):
+        (tmp_path / "a.xyz").write_text("")
+        with pytest.raises(TDNError, match=r"a\.xyz'"):
+            read_frames(tmp_path / "a.xyz")
+
+    def test_elements_by_atomic_number(self):
+        assert elements_of([Atoms("OH2"), Atoms("AuC")]) == ("H", "C", "O", "Au")
+
+
+class TestReferences:
+    def graphs(self, energies=(-3.0, -5.0)):
+        """Structures whose energy is the sum of the given atom energies."""
+        result = []
+        for symbols in ("Cu2Au", "CuAu3", "Cu4"):
+            atoms = Atoms(symbols, [[3.0 * k, 0, 0] for k in range(len(Atoms(symbols)))])
+            energy = sum(energies[ELEMENTS.index(symbol)] for symbol in atoms.symbols)
+            atoms.calc = SinglePointCalculator(atoms, energy=energy)
+            result.append(graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True))
+        return result
+
+    def atom(self, symbol, energy):
+        atoms = Atoms(symbol)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+        return graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True)
+
+    def test_least_squares_finds_exact_sums(self):
+        energies, source = reference_energies(self.graphs(), [], ELEMENTS)
+        assert energies == pytest.approx([-3.0, -5.0])
+        assert source == "least squares"
+
+    def test_isolated_atoms_come_first(self):
+        isolated_atoms = [self.atom("Cu", -1.0), self.atom("Au", -2.0)]
+        assert reference_energies(self.graphs(), isolated_atoms, ELEMENTS) == ([-1.0, -2.0], "isolated atoms")
+
+    def test_isolated_atoms_of_some_elements_are_not_enough(self):
+        assert reference_energies(self.graphs(), [self.atom("Cu", -1.0)], ELEMENTS)[1] == "least squares"
+
+    def test_single_composition_gives_the_smallest_solution(self):
+        graphs = self.graphs()[:1] * 3
+        fitted = torch.tensor(least_squares_references(graphs, ELEMENTS))
+        torch.testing.assert_close(fitted @ torch.tensor([2.0, 1.0]), torch.tensor(-11.0))
+        torch.testing.assert_close(fitted, torch.tensor([2.0, 1.0]) * -11.0 / 5.0)
+
+    def test_given(self):
+        assert given_references({"Au": -2, "Cu": -1.5}, ELEMENTS) == [-1.5, -2.0]
+        with pytest.raises(TDNError, match="no energy for Au; give one in eV for each of Cu Au"):
+            given_references({"Cu": 1.0}, ELEMENTS)
+
+    def test_energy_label_above_references(self):
+        (graph, *_) = self.graphs()
+        assert float(without_references(graph, [-3.0, -5.0]).energy) == pytest.approx(0.0)
+
+    def test_scale_is_the_rms_force(self):
+        graphs = [graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True) for atoms in crystals(2)]
+        forces = torch.cat([graph.forces for graph in graphs])
+        assert energy_scale(graphs, [0.0, 0.0]) == pytest.approx(float(forces.square().mean().sqrt()))
+
+    def test_scale_without_forces_is_the_spread_of_energies(self):
+        graphs = self.graphs()
+        per_atom = torch.tensor([-11.0 / 3, -18.0 / 4, -12.0 / 4])
+        assert energy_scale(graphs, [0.0, 0.0]) == pytest.approx(float(per_atom.std(correction=0)))
+        assert energy_scale(graphs, [-3.0, -5.0]) == 1.0
