@@ -23,6 +23,8 @@ inline constexpr const char *UPDATE = "update";
 inline constexpr const char *READOUT = "readout";
 inline constexpr const char *FORCE_HEAD = "force_head";
 inline constexpr const char *FORCES = "forces";
+// Its buffers stay float64 in every precision.
+inline constexpr const char *REFERENCES = "references";
 
 // Fields of the label that every reader needs; all are required.
 inline constexpr const char *FORMAT = "format";

@@ -61,6 +61,18 @@ std::string read_label(const std::shared_ptr<const std::string> &bytes, const st
   }
 }
 
+/// Weights and constants in another precision; reference energies stay float64, they need ten digits.
+void convert(torch::jit::Module &module, at::ScalarType dtype)
+{
+  const std::string kept = std::string(schema::REFERENCES) + ".";
+  const auto cast = [&](const std::string &name, at::Tensor tensor) {
+    if (tensor.is_floating_point() && name.compare(0, kept.size(), kept) != 0)
+      tensor.set_data(tensor.to(dtype));
+  };
+  for (const auto &item : module.named_parameters()) cast(item.name, item.value);
+  for (const auto &item : module.named_buffers()) cast(item.name, item.value);
+}
+
 }    // namespace
 
 std::string first_line(const std::string &text)
@@ -93,7 +105,7 @@ torch::jit::Module ModelArchive::load(c10::Device device, at::ScalarType dtype) 
   try {
     auto module = torch::jit::load(std::make_shared<MemoryReader>(bytes_), device);
     module.eval();
-    module.to(dtype);
+    if (dtype != metadata_.dtype) convert(module, dtype);
     for (const auto &parameter : module.parameters()) parameter.set_requires_grad(false);
     return module;
   } catch (const std::exception &error) {

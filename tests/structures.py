@@ -39,7 +39,7 @@ def silicon_triclinic() -> Atoms:
 def lower_triangular(atoms: Atoms) -> Atoms:
     """The same crystal turned so that a is along x and b in the xy plane, as LAMMPS wants it."""
     turned = atoms.copy()
-    q, r = np.linalg.qr(atoms.cell.array.T)
+    _, r = np.linalg.qr(atoms.cell.array.T)
     signs = np.diag(np.sign(np.diag(r)))
     turned.set_cell((signs @ r).T, scale_atoms=True)
     return turned

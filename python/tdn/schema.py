@@ -7,7 +7,7 @@ before the module is loaded. The module offers the model in segments, so that ro
     embed(species, center, pair, features)                    -> x       (n_owned, d, C)
     layers.{k}.send(x)                                        -> rows    (n_owned, layer_widths[k])
     layers.{k}.update(x, rows, center, neighbor, pair, features) -> x    (n_owned, d, C)
-    readout(x, species, center)                               -> energies (n_owned), eV
+    readout(x, species, center)                               -> energies (n_owned), eV, float64
     force_head.send(x)                                        -> rows    (n_owned, force_width)      direct forces only
     force_head.forces(x, rows, center, neighbor, pair, features) -> (n_owned, 3), eV/angstrom        direct forces only
 
@@ -34,6 +34,8 @@ UPDATE = "update"
 READOUT = "readout"
 FORCE_HEAD = "force_head"
 FORCES = "forces"
+# Its buffers stay float64 in every precision: total energies need ten digits, so does readout's result.
+REFERENCES = "references"
 
 # Fields of the label that every reader needs; all are required.
 FORMAT = "format"

@@ -107,7 +107,7 @@ def test_averaged_weights_are_used(state, tmp_path):
     assert torch.equal(model.network.geometry.coupling.first, state["edge_embed.tp.cp_tp.cp_a"])
     content["ema_state_dict"]["shadow_params"] = shadow[:-1]
     torch.save(content, tmp_path / "short.pth")
-    with pytest.raises(TDNError, match="averaged tensors .* do not fit"):
+    with pytest.raises(TDNError, match=r"averaged tensors .* do not fit"):
         load_airs(tmp_path / "short.pth")
 
 

@@ -11,6 +11,10 @@ from models import elements_of, energy_of, graph_of, random_model
 from scipy.spatial.transform import Rotation
 from tolerances import FINITE_DIFFERENCES, INVARIANCE
 
+from tdn.model import TDN, ModelConfig
+
+from tdn.model import TDN, ModelConfig
+
 DEGREES = (1, 2, 3)
 
 
@@ -201,15 +205,8 @@ def test_energy_has_two_continuous_derivatives_at_the_cutoff(l_max):
 def test_a_model_without_envelope_fails_at_the_cutoff():
     """Guards the test above: the published form steps."""
     torch.manual_seed(0)
-    from tdn.model import TDN, ModelConfig
-
-    torch.set_default_dtype(torch.float64)
-    try:
-        model = TDN(
-            ModelConfig.paper(("C", "H", "O"), n_channels=16, n_layers=2, direct_forces=False, forces="gradient")
-        )
-    finally:
-        torch.set_default_dtype(torch.float32)
+    options = {"n_channels": 16, "n_layers": 2, "direct_forces": False, "forces": "gradient"}
+    model = TDN(ModelConfig.paper(("C", "H", "O"), **options)).double()
     slopes = crossing_slopes(model.eval(), np.array([-1e-7, 1e-7]))
     assert abs(slopes[1] - slopes[0]) > 1e-6
 

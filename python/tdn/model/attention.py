@@ -33,7 +33,7 @@ def peak_per_center(logits: Tensor, center: Tensor, floor: Tensor) -> Tensor:
 
 
 class EnvelopeSoftmax(nn.Module):
-    """Softmax over the edges of a center, with weights u(r) so that an edge fades in and out smoothly (md):
+    """Softmax over the edges of a center, with weights u(r) so that an edge fades in and out smoothly (md).
 
     attention_ij = u_ij exp(logit_ij) / (exp(constant) + sum_k u_ik exp(logit_ik))
 
