@@ -13,8 +13,6 @@ from tolerances import FINITE_DIFFERENCES, INVARIANCE
 
 from tdn.model import TDN, ModelConfig
 
-from tdn.model import TDN, ModelConfig
-
 DEGREES = (1, 2, 3)
 
 
