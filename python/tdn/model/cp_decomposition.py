@@ -1,8 +1,8 @@
 """CP factors of the coupling tensor: M_kij ~ sum_r output_kr first_ir second_jr (paper, Eq. 3).
 
-The exact ranks below were found numerically; nothing proves that they are minimal. Factors of these ranks are shipped in
-``cp_factors.npz`` for l_max <= 3 (``python -m tdn.model.cp_decomposition`` computes the file again, in half a minute);
-other ranks are fitted when first asked for and kept in memory. The fit is in ``cp_fit``.
+The exact ranks below were found numerically; nothing proves that they are minimal. Factors of these ranks are shipped
+in ``cp_factors.npz`` for l_max <= 3 (``python -m tdn.model.cp_decomposition`` computes the file again, in half a
+minute); other ranks are fitted when first asked for and kept in memory. The fit is in ``cp_fit``.
 
 The published code fits in float32 with AdamW on random operands; its factors differ from these.
 """
@@ -160,7 +160,7 @@ def write_cache(path: Path = CACHE_FILE) -> None:
         cache_key(l_max, rank, paths): fit_coupling(l_max, rank, paths).numpy()
         for paths, l_max, rank in (*wanted, *ALSO_SHIPPED)
     }
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes every keyword for allow_pickle
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ less than any CP form. Arrays are l-major, see ``components_to_irreps`` for e3nn
 have one weight for all paths and are not multiplied by path or fan-in coefficients besides ``normalization``.
 """
 
-from __future__ import annotations
-
+# No postponed annotations: torch.jit.script reads those of the class.
 import math
 
 import torch
@@ -115,6 +114,12 @@ class CPTensorProduct(nn.Module):
     Constants that are exact are rebuilt in float64 on every change of dtype and stay out of the state; approximate CP
     factors are part of the state.
     """
+
+    tensor: Tensor
+    output: Tensor
+    first: Tensor
+    second: Tensor
+    weight: Tensor
 
     __jit_ignored_attributes__ = ("_exact_constants",)  # Python only: torch.jit.script must not copy them
 
