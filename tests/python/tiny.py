@@ -12,6 +12,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from tdn.training.config import config_from_dict
+from tdn.training.run import train
+
 
 def labeled(atoms: Atoms, properties: tuple[str, ...] = ("energy", "forces", "stress")) -> Atoms:
     """The same structure with stored EMT results, as a file would give it."""
@@ -72,3 +75,15 @@ def settings(**training: Any) -> dict[str, Any]:
             **training,
         },
     }
+
+
+def changed(content: dict[str, Any], section: str, **options: Any) -> dict[str, Any]:
+    """The same configuration with other options in a section."""
+    return content | {section: content[section] | options}
+
+
+def start(folder: Path, content: dict[str, Any], **kwargs: Any) -> list[str]:
+    """Train and return the lines that the user sees."""
+    lines: list[str] = []
+    train(config_from_dict(content, folder), tell=lines.append, **kwargs)
+    return lines

@@ -50,6 +50,9 @@ def given_references(given: dict[str, float], elements: Sequence[str]) -> list[f
         raise TDNError(
             f"data.references has no energy for {' '.join(missing)}; give one in eV for each of {' '.join(elements)}"
         )
+    wrong = {element: value for element, value in given.items() if not isinstance(value, (int, float))}
+    if wrong:
+        raise TDNError(f"data.references holds {wrong}, which is no energy; give a number in eV for each element")
     return [float(given[element]) for element in elements]
 
 

@@ -24,6 +24,8 @@ class DataConfig:
     references: str | dict = "auto"  #: energy of each element (eV), or auto (isolated atoms, else least squares)
 
     def __post_init__(self) -> None:
+        if not self.train:
+            raise TDNError(f"data.train is {self.train!r}; name at least one file of structures")
         if isinstance(self.valid, float) and not 0.0 < self.valid < 1.0:
             raise TDNError(f"data.valid is {self.valid}; give files or a fraction between 0 and 1")
         if isinstance(self.references, str) and self.references not in ("auto", "least_squares"):
@@ -56,6 +58,8 @@ class TrainingConfig:
         for name in ("batch_size", "max_epochs", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise TDNError(f"training.{name} is {getattr(self, name)}; give a positive number")
+        if self.max_time is not None and self.max_time <= 0:
+            raise TDNError(f"training.max_time is {self.max_time}; give minutes or null for no limit")
         if not 0.0 <= self.ema_decay < 1.0:
             raise TDNError(f"training.ema_decay is {self.ema_decay}; give a number from 0 (no average) to below 1")
         for name, known in (("dtype", ("float32", "float64")), ("device", ("auto", "cpu", "cuda"))):

@@ -53,7 +53,7 @@ class TrainingModule(pl.LightningModule):
         loss = self.count("train", output, graph)
         if not torch.isfinite(loss):
             raise TDNError(
-                f"the loss is {float(loss)} in step {self.global_step}; lower training.learning_rate "
+                f"the loss is {float(loss.detach())} in step {self.global_step}; lower training.learning_rate "
                 f"(now {self.options.learning_rate}) or look for wrong labels"
             )
         return loss

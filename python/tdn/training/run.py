@@ -13,7 +13,7 @@ import yaml
 from tdn.errors import TDNError
 from tdn.model import TDN
 from tdn.training.callbacks import BEST, LAST, LOG_FILE, EpochEnd
-from tdn.training.checkpoint import KEY, default_dtype, load_model, pack_model, read_checkpoint
+from tdn.training.checkpoint import KEY, default_dtype, load_model, pack_model, plain, read_checkpoint
 from tdn.training.config import FREE_ON_RESUME, TrainConfig
 from tdn.training.evaluation import error_table, evaluate
 from tdn.training.loop import build_loaders, build_trainer, quiet_lightning
@@ -74,7 +74,7 @@ def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: boo
 
 def check_same_run(config: TrainConfig, before: dict[str, Any]) -> None:
     """The options that decide what a step does must be those of the interrupted run."""
-    now = config.to_dict()
+    now = plain(config.to_dict())
     for section in ("model", "data", "training"):
         for name in {**before[section], **now[section]}:
             old, new = before[section].get(name), now[section].get(name)

@@ -1,0 +1,256 @@
+"""Training on a few tiny structures: exact resume, refused folders and options, stress labels, what a run leaves."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from ase import Atoms
+from tiny import changed, crystals, isolated, labeled, settings, start, write
+
+import tdn
+from tdn.data import graph_from_atoms, read_labeled
+from tdn.errors import TDNError
+from tdn.training.checkpoint import KEY, load_model, read_checkpoint, training_summary
+from tdn.training.config import config_from_dict, load_config
+from tdn.training.evaluation import evaluate
+from tdn.training.loop import EpochOrder
+from tdn.training.run import RUN_FILES
+
+FREE = {"elapsed_s"}
+
+
+def history(folder: Path) -> list[dict]:
+    rows = read_checkpoint(folder / "run" / "last.ckpt")["run"]["history"]
+    return [{name: value for name, value in row.items() if name not in FREE} for row in rows]
+
+
+def assert_same(first, second, where="checkpoint"):
+    """Bitwise equality of nested plain types and tensors; times may differ."""
+    assert type(first) is type(second), where
+    if isinstance(first, dict):
+        assert set(first) == set(second), where
+        for name in set(first) - FREE:
+            assert_same(first[name], second[name], f"{where}.{name}")
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second), where
+        for index, pair in enumerate(zip(first, second, strict=True)):
+            assert_same(*pair, f"{where}[{index}]")
+    elif isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), where
+    else:
+        assert first == second, where
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory) -> Path:
+    """Folder of an uninterrupted run of four epochs, with its training file."""
+    folder = tmp_path_factory.mktemp("whole")
+    write(folder / "train.xyz", [*crystals(8), isolated("Cu"), isolated("Au")])
+    start(folder, settings())
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Folder with a training file and no run."""
+    write(tmp_path / "train.xyz", crystals(6))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_plots(whole_run, monkeypatch):
+    """Plots take most of the time of so short a run; the whole run makes them once."""
+    for name in ("plot_learning_curve", "plot_parity"):
+        monkeypatch.setattr(f"tdn.training.run.{name}", lambda *_: None)
+
+
+class TestResume:
+    def test_two_epochs_and_two_resumed_are_four(self, whole_run, tmp_path):
+        write(tmp_path / "train.xyz", [*crystals(8), isolated("Cu"), isolated("Au")])
+        start(tmp_path, settings(), stop_after=2)
+        assert [row["epoch"] for row in history(tmp_path)] == [1, 2]
+        torch.manual_seed(123)
+        start(tmp_path, settings(), resume=True)
+        for name in ("last.ckpt", "best.ckpt"):
+            whole, resumed = (read_checkpoint(path / "run" / name) for path in (whole_run, tmp_path))
+            for part in ("state_dict", "optimizer_states", "lr_schedulers", KEY, "run"):
+                assert_same(whole[part], resumed[part], part)
+
+    def test_log_holds_every_epoch_once(self, whole_run):
+        rows = list(csv.DictReader((whole_run / "run" / "metrics.csv").read_text().splitlines()))
+        assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+        assert [int(row["step"]) for row in rows] == [3, 6, 9, 12]
+
+    def test_changed_option_is_refused(self, whole_run):
+        with pytest.raises(
+            TDNError, match=r"training\.learning_rate is 0\.02 but the run to resume has 0\.01; restore"
+        ):
+            start(whole_run, settings(learning_rate=0.02), resume=True)
+        with pytest.raises(TDNError, match=r"model\.n_layers is 2 but the run to resume has 1"):
+            start(whole_run, changed(settings(), "model", n_layers=2), resume=True)
+
+    def test_options_that_may_change(self, folder):
+        start(folder, settings(max_epochs=1))
+        lines = start(folder, settings(max_epochs=2, num_threads=1), resume=True)
+        assert [row["epoch"] for row in history(folder)] == [1, 2]
+        assert not any(line.startswith("epoch 1/") for line in lines)
+
+    def test_tuples_of_a_python_configuration_are_lists_of_the_checkpoint(self, folder):
+        content = changed(settings(max_epochs=1), "model", elements=("Cu", "Au"), radial_hidden=(8, 8))
+        start(folder, content)
+        start(folder, changed(content, "training", max_epochs=2), resume=True)
+        assert len(history(folder)) == 2
+
+    def test_nothing_to_resume(self, folder):
+        with pytest.raises(TDNError, match=r"last\.ckpt' does not exist"):
+            start(folder, settings(), resume=True)
+
+    def test_order_depends_on_seed_and_epoch_only(self):
+        def order(seed, epoch):
+            sampler = EpochOrder(20, seed)
+            sampler.set_epoch(epoch)
+            return list(sampler)
+
+        assert order(1, 3) == order(1, 3)
+        assert sorted(order(1, 3)) == list(range(20))
+        assert order(1, 3) != order(1, 4) != order(2, 4)
+
+
+class TestRunFolder:
+    def test_a_run_leaves_its_files(self, whole_run):
+        assert {path.name for path in (whole_run / "run").iterdir()} == set(RUN_FILES)
+
+    def test_noted_configuration_makes_the_same_run(self, whole_run):
+        noted = load_config(whole_run / "run" / "config.yaml")
+        assert noted.to_dict() == config_from_dict(settings()).to_dict()
+
+    def test_existing_run_is_refused_and_left_alone(self, whole_run):
+        before = {path: path.read_bytes() for path in (whole_run / "run").iterdir()}
+        with pytest.raises(
+            TDNError, match="exists; go on with --resume, replace its files with --overwrite, or change"
+        ):
+            start(whole_run, settings())
+        assert before == {path: path.read_bytes() for path in (whole_run / "run").iterdir()}
+
+    def test_overwrite_replaces_the_run_and_keeps_other_files(self, folder):
+        start(folder, settings(max_epochs=2))
+        (folder / "run" / "notes.txt").write_text("mine")
+        start(folder, settings(max_epochs=1), overwrite=True)
+        assert len(history(folder)) == 1
+        assert (folder / "run" / "notes.txt").read_text() == "mine"
+
+    def test_overwrite_with_bad_data_keeps_the_old_run(self, folder):
+        start(folder, settings(max_epochs=1))
+        (folder / "train.xyz").write_text("broken\n")
+        with pytest.raises(TDNError, match="cannot be read"):
+            start(folder, settings(max_epochs=1), overwrite=True)
+        assert len(history(folder)) == 1
+
+    def test_resume_and_overwrite_exclude_each_other(self, folder):
+        with pytest.raises(TDNError, match="exclude each other"):
+            start(folder, settings(), resume=True, overwrite=True)
+
+
+class TestCheckpoint:
+    def test_loaded_model_predicts_what_was_validated(self, whole_run):
+        summary = training_summary(whole_run / "run" / "best.ckpt")
+        model = tdn.load(whole_run / "run" / "best.ckpt")
+        assert model.elements == ("Cu", "Au")
+        assert model.dtype == torch.float64
+        data = read_labeled([whole_run / "train.xyz"], model.elements, model.cutoff)
+        order = torch.randperm(8, generator=torch.Generator().manual_seed(0)).tolist()
+        valid = [data.graphs[index] for index in sorted(order[:2])]
+        errors = evaluate(model, valid, model.dtype).errors
+        assert errors == pytest.approx(summary["errors"]["valid"], rel=1e-9)
+
+    def test_summary_tells_the_training(self, whole_run):
+        summary = training_summary(whole_run / "run" / "last.ckpt")
+        assert (summary["n_train"], summary["n_valid"], summary["epoch"], summary["steps"]) == (6, 2, 4, 12)
+        assert summary["references_from"] == "isolated atoms"
+        assert summary["files"]["train"] == ["train.xyz"]
+        assert 2.0 < summary["min_distance"] < 2.7
+
+    def test_isolated_atom_has_its_reference_energy(self, whole_run):
+        model = load_model(whole_run / "run" / "best.ckpt")
+        energy = model(graph_from_atoms(Atoms("Au"), model.elements, model.cutoff)).energy
+        assert energy.item() == pytest.approx(isolated("Au").get_potential_energy(), abs=1e-12)
+
+    def test_float32(self, folder):
+        start(folder, settings(max_epochs=1, dtype="float32"))
+        assert load_model(folder / "run" / "best.ckpt").dtype == torch.float32
+
+    def test_without_average_of_the_weights(self, folder):
+        start(folder, settings(max_epochs=1, ema_decay=0.0, clip=0.0))
+        content = read_checkpoint(folder / "run" / "last.ckpt")
+        stored = content[KEY]["model_state"]["network.head_out.weight"]
+        assert torch.equal(stored, content["state_dict"]["model.network.head_out.weight"])
+
+    def test_not_a_checkpoint(self, tmp_path):
+        torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+        with pytest.raises(TDNError, match=r"other\.ckpt' is not a checkpoint of tdn: it has no entry 'tdn'; give"):
+            load_model(tmp_path / "other.ckpt")
+
+    def test_truncated(self, whole_run, tmp_path):
+        content = (whole_run / "run" / "last.ckpt").read_bytes()
+        (tmp_path / "half.ckpt").write_bytes(content[: len(content) // 2])
+        with pytest.raises(TDNError, match=r"half\.ckpt' cannot be read as a checkpoint .*; train it again"):
+            load_model(tmp_path / "half.ckpt")
+
+    def test_newer_format(self, whole_run, tmp_path):
+        content = read_checkpoint(whole_run / "run" / "last.ckpt")
+        content[KEY]["format_version"] = 99
+        torch.save(content, tmp_path / "new.ckpt")
+        with pytest.raises(TDNError, match="has format version 99 and this tdn reads up to 1; update tdn"):
+            load_model(tmp_path / "new.ckpt")
+
+
+class TestLearning:
+    def test_stress_labels_are_learned(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(8))
+        start(tmp_path, settings(max_epochs=20, learning_rate=0.03))
+        rows = history(tmp_path)
+        for part in ("train", "valid"):
+            assert rows[-1][f"{part}_loss"] < 0.5 * rows[0][f"{part}_loss"]
+            assert rows[-1][f"{part}_stress_rmse"] < 0.7 * rows[0][f"{part}_stress_rmse"]
+
+    def test_only_some_structures_have_stress(self, tmp_path):
+        plain = crystals(3, seed=1, properties=("energy", "forces"))
+        write(tmp_path / "train.xyz", crystals(3) + plain)
+        start(tmp_path, settings(max_epochs=1))
+        assert "train_stress_rmse" in history(tmp_path)[0]
+
+    def test_forces_alone(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(6, properties=("forces",)))
+        start(tmp_path, settings(max_epochs=1))
+        (row,) = history(tmp_path)
+        assert "train_force_rmse" in row
+        assert "train_energy_rmse" not in row
+
+    def test_energies_alone(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(6, properties=("energy",)))
+        start(tmp_path, settings(max_epochs=1))
+        assert "train_force_rmse" not in history(tmp_path)[0]
+
+    def test_structures_without_neighbors(self, tmp_path):
+        far = Atoms("CuAu", [[0, 0, 0], [20, 0, 0]])
+        write(tmp_path / "train.xyz", crystals(4) + [labeled(far, ("energy", "forces"))] * 2)
+        start(tmp_path, settings(max_epochs=1, batch_size=1))
+        assert torch.tensor(history(tmp_path)[0]["train_loss"]).isfinite()
+
+    def test_files_for_validation(self, folder):
+        write(folder / "valid.xyz", crystals(2, seed=5))
+        start(folder, changed(settings(max_epochs=1), "data", valid="valid.xyz"))
+        summary = training_summary(folder / "run" / "last.ckpt")
+        assert (summary["n_train"], summary["n_valid"]) == (6, 2)
+        assert summary["files"] == {"train": ["train.xyz"], "valid": ["valid.xyz"]}
+
+    def test_time_limit_ends_the_run(self, folder):
+        start(folder, settings(max_epochs=1000, max_time=1e-4))
+        assert len(history(folder)) < 10
+
+    def test_loss_that_is_not_a_number(self, folder):
+        with pytest.raises(TDNError, match=r"the loss is (nan|inf) in step \d+; lower training\.learning_rate"):
+            start(folder, settings(learning_rate=1e200, ema_decay=0.0, clip=0.0, warmup=0.0))

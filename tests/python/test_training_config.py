@@ -1,0 +1,135 @@
+"""Configurations of a training run: every mistake is answered with one sentence that names the option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tiny import changed, crystals, settings, start, write
+
+from tdn.errors import TDNError
+from tdn.training.config import config_from_dict, load_config
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Folder with a training file and no run."""
+    write(tmp_path / "train.xyz", crystals(6))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("section", "options", "message"),
+    [
+        ("model", {"lmx": 2}, r"^unknown option 'lmx' in model \(did you mean 'l_max'\?\)"),
+        ("training", {"bach_size": 2}, r"^unknown option 'bach_size' in training \(did you mean 'batch_size'\?\)"),
+        ("data", {"vald": 0.1}, r"^unknown option 'vald' in data \(did you mean 'valid'\?\)"),
+        ("data", {"qqqqqq": 1}, r"^unknown option 'qqqqqq' in data; known options: references, train, valid"),
+        (
+            "training",
+            {"batch_size": "four"},
+            r"^option 'training\.batch_size' is 'four', .* not of type int; correct",
+        ),
+        ("training", {"batch_size": 2.5}, "is 2.5, which is not of type int"),
+        ("training", {"batch_size": 0}, r"training\.batch_size is 0; give a positive number"),
+        ("training", {"max_time": 0}, r"training\.max_time is 0\.0; give minutes or null for no limit"),
+        ("training", {"learning_rate": "fast"}, "is 'fast', which is not of type float"),
+        ("training", {"ema_decay": 1.0}, r"training\.ema_decay is 1\.0; give a number from 0"),
+        ("training", {"dtype": "half"}, r"training\.dtype is 'half'; use float32 or float64"),
+        ("training", {"device": "gpu"}, r"training\.device is 'gpu'; use auto or cpu or cuda"),
+        ("data", {"valid": 1.5}, r"data\.valid is 1\.5; give files or a fraction between 0 and 1"),
+        ("data", {"references": "mean"}, r"data\.references is 'mean'; use auto, least_squares or"),
+    ],
+)
+def test_refused(section, options, message):
+    with pytest.raises(TDNError, match=message):
+        config_from_dict(changed(settings(), section, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"l_max": 9}, "l_max is 9; degrees up to 4"),
+        ({"l_max": "one"}, r"option 'model\.l_max' is 'one', which is not of type int"),
+        ({"n_heads": 3}, "n_heads = 3 does not divide n_channels = 8"),
+        ({"elements": ["Cu", "Xx"]}, r"elements holds \['Xx'\]"),
+        ({"elements": ["Cu"]}, r"structure 0 of train\.xyz: element Au is not in the model"),
+        ({"setting": "paper"}, "cannot be trained; use 'md'"),
+    ],
+)
+def test_refused_by_the_model(folder, options, message):
+    with pytest.raises(TDNError, match=message):
+        start(folder, changed(settings(), "model", **options))
+    assert not (folder / "run").exists()
+
+
+def test_unknown_section():
+    with pytest.raises(TDNError, match=r"unknown option 'modle' in the configuration \(did you mean 'model'\?\)"):
+        config_from_dict(settings() | {"modle": {}})
+
+
+@pytest.mark.parametrize("name", ["data", "run_dir"])
+def test_missing(name):
+    content = settings()
+    del content[name]
+    with pytest.raises(TDNError, match="missing; "):
+        config_from_dict(content)
+
+
+def test_section_that_is_no_mapping():
+    with pytest.raises(TDNError, match="section 'training' is 5, not a list of options; write"):
+        config_from_dict(settings() | {"training": 5})
+
+
+def test_numbers_that_yaml_takes_for_words():
+    config = config_from_dict(yaml.safe_load(yaml.safe_dump(settings()).replace("0.01", "1e-2")))
+    assert config.training.learning_rate == 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("run_dir: [", "is not valid YAML"), ("- a\n- b\n", "not a list of options"), ("", "'run_dir' .* missing")],
+)
+def test_file_that_is_no_configuration(tmp_path, text, message):
+    (tmp_path / "train.yaml").write_text(text)
+    with pytest.raises(TDNError, match=message):
+        load_config(tmp_path / "train.yaml")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(TDNError, match=r"no\.yaml' does not exist; give the path of a YAML file"):
+        load_config(tmp_path / "no.yaml")
+
+
+def test_environment_variable_in_a_path(tmp_path, monkeypatch):
+    config = config_from_dict(settings(), tmp_path)
+    monkeypatch.setenv("TDN_TEST_FOLDER", "/elsewhere")
+    assert config.path("$TDN_TEST_FOLDER/a.xyz") == Path("/elsewhere/a.xyz")
+    assert config.path("a.xyz") == tmp_path / "a.xyz"
+    monkeypatch.delenv("TDN_TEST_FOLDER")
+    with pytest.raises(TDNError, match="environment variable that is not set; export it"):
+        config.path("$TDN_TEST_FOLDER/a.xyz")
+
+
+def test_too_few_structures(tmp_path):
+    write(tmp_path / "train.xyz", crystals(1))
+    with pytest.raises(TDNError, match="0 training and 1 validation structures are too few; add structures"):
+        start(tmp_path, settings())
+
+
+def test_no_files(tmp_path):
+    with pytest.raises(TDNError, match=r"data\.train .*; "):
+        start(tmp_path, changed(settings(), "data", train=[]))
+
+
+def test_reference_energies_must_be_numbers(folder):
+    with pytest.raises(TDNError, match=r"data\.references holds .*'low'.*; give"):
+        start(folder, changed(settings(), "data", references={"Cu": "low", "Au": 0.0}))
+
+
+def test_gpu_that_is_not_there(folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TDNError, match=r"training\.device is 'cuda' but torch sees no GPU; use 'auto' or 'cpu'"):
+        start(folder, settings(device="cuda"))
