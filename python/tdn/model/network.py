@@ -74,7 +74,7 @@ class Embedding(nn.Module):
             source = source.index_select(0, torch.remainder(pair, self.n_elements))
         messages = matrix[:, :, 0].unsqueeze(-1) * (weight * source).unsqueeze(1)
         degree = torch.zeros([n_owned, dim * weight.size(1)], dtype=weight.dtype, device=weight.device)
-        degree = degree.index_add(0, center, messages.flatten(1)).view(n_owned, dim, -1)
+        degree = degree.index_add(0, center, messages.flatten(1)).view(n_owned, dim, weight.size(1))
         degree = F.linear(degree, self.project.weight)
         scalar = self.elements.index_select(0, species) / self.scale
         bias = self.project.bias

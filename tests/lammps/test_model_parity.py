@@ -1,0 +1,166 @@
+"""TDN models through LAMMPS against the Python model on the same structure: 1, 2 and 4 ranks, both precisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import structures
+import torch
+from ase import Atoms
+from lammps_runner import boxed, run, setup, single_point, write_data
+from models import elements_of, graph_of, random_model
+from tolerances import LAMMPS
+
+from tdn.deploy import write_archive
+from tdn.interop import load_airs
+from tdn.model import TDN
+
+CASES = {
+    "water": structures.water,
+    "silicon_triclinic": structures.silicon_triclinic,
+    "small_cell": structures.small_cell,
+    "slab": structures.slab,
+    "isolated_atoms": structures.isolated_atoms,
+    "molecule": structures.ethanol,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("parity")
+
+
+@pytest.fixture(scope="module")
+def deployed(folder):
+    """Model and archive for a set of elements and a precision, made once."""
+    made: dict[tuple, tuple[TDN, Path]] = {}
+
+    def make(elements: tuple[str, ...], dtype: str) -> tuple[TDN, Path]:
+        if (elements, dtype) not in made:
+            model = random_model(elements, n_layers=3, n_channels=16)
+            model.set_references([-10.0 * (k + 1) for k in range(len(elements))], 0.8)
+            path = folder / f"{''.join(elements)}-{dtype}.tdn.pt"
+            write_archive(model, path, getattr(torch, dtype))
+            made[elements, dtype] = model, path
+        return made[elements, dtype]
+
+    return make
+
+
+def voigt(virial: torch.Tensor) -> np.ndarray:
+    """(3, 3) -> xx yy zz xy xz yz."""
+    return virial.numpy()[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+
+
+def assert_same(found, expected, limits: dict[str, float]) -> None:
+    """Energies per atom, forces and virial of LAMMPS against a prediction."""
+    energies = expected.atom_energies.numpy()
+    assert abs(found.energy - energies.sum()) <= limits["energy"] * len(energies)
+    assert abs(found.atom_energies - energies).max() <= limits["energy"]
+    assert abs(found.forces - expected.forces.numpy()).max() <= limits["forces"]
+    virial = voigt(expected.virial[0])
+    for other in (found.virial, found.atom_virials, found.centroid_virials[:6]):
+        # LAMMPS's conversions to pressure and back carry eight digits
+        assert abs(other - virial).max() <= max(limits["virial"], 1e-7) * abs(virial).max() + 1e-12
+
+
+@pytest.mark.parametrize("n_ranks", (1, 2, 4))
+@pytest.mark.parametrize("name", CASES)
+def test_float64(name, n_ranks, deployed, tmp_path):
+    atoms = CASES[name]()
+    model, archive = deployed(elements_of(atoms), "float64")
+    found = single_point(atoms, archive, list(model.elements), tmp_path, n_ranks)
+    assert_same(found, model(graph_of(model, atoms)), LAMMPS["float64"])
+
+
+@pytest.mark.parametrize("name", ("water", "small_cell"))
+def test_float32(name, deployed, tmp_path):
+    atoms = CASES[name]()
+    model, archive = deployed(elements_of(atoms), "float32")
+    found = single_point(atoms, archive, list(model.elements), tmp_path, 2)
+    assert_same(found, model(graph_of(model, atoms)), LAMMPS["float32"])
+
+
+def test_slab_really_has_an_empty_rank(deployed, tmp_path):
+    """Guards the slab case: with four ranks along z, most have no atoms, and the numbers stay."""
+    atoms = structures.slab()
+    model, archive = deployed(("Cu",), "float64")
+    found = single_point(atoms, archive, ["Cu"], tmp_path, 4, commands="processors 1 1 4")
+    assert_same(found, model(graph_of(model, atoms)), LAMMPS["float64"])
+    histogram = next(line for line in found.run.output.splitlines() if line.startswith("Nlocal:"))
+    assert histogram.split("min")[0].split()[-1] == "0", histogram
+
+
+def test_virial_to_nine_digits(deployed, tmp_path):
+    """Through nktv2p-free numbers: per-atom stress in LAMMPS over the exact factor of metal units."""
+    atoms = structures.water()
+    model, archive = deployed(elements_of(atoms), "float64")
+    expected = voigt(model(graph_of(model, atoms)).virial[0])
+    ranks = [single_point(atoms, archive, list(model.elements), tmp_path, n).virial for n in (1, 2, 4)]
+    scale = expected[0] / ranks[0][0]
+    assert abs(scale - 1) < 1e-7
+    for virial in ranks:
+        assert abs(scale * virial - expected).max() <= LAMMPS["float64"]["virial"] * abs(expected).max()
+
+
+def test_precision_keyword_converts_an_archive(deployed, tmp_path):
+    """A float32 archive run in float64: rounded weights, exact arithmetic; reference energies keep their digits."""
+    atoms = structures.water(2)
+    model, archive = deployed(elements_of(atoms), "float32")
+    found = single_point(atoms, archive, list(model.elements), tmp_path, style="tdn precision float64")
+    rounded = model.in_dtype(torch.float32).in_dtype(torch.float64)
+    expected = rounded(graph_of(rounded, atoms))
+    assert abs(found.forces - expected.forces.numpy()).max() < 1e-6
+    assert abs(found.atom_energies - expected.atom_energies.numpy()).max() < 1e-6
+
+
+def test_forces_by_central_differences_through_lammps(deployed, tmp_path):
+    """24 atoms on 2 ranks: a wrong adjoint of the exchange shows at once."""
+    atoms = structures.water(2)
+    model, archive = deployed(elements_of(atoms), "float64")
+    rotation = write_data(boxed(atoms), list(model.elements), tmp_path / "data.test")
+    assert np.allclose(rotation, np.eye(3))
+    step, moves = 1e-4, [(1, "x"), (9, "y"), (17, "z"), (24, "x")]
+    text = (
+        setup(atoms, commands="atom_modify map array")
+        + f"pair_style tdn\npair_coeff * * {archive} {' '.join(model.elements)}\nrun 0\n"
+    )
+    text += "".join(
+        f'variable f{k} equal f{axis}[{atom}]\nprint "force{k} = $(v_f{k}:%.17g)"\n'
+        for k, (atom, axis) in enumerate(moves)
+    )
+    for k, (atom, axis) in enumerate(moves):
+        text += f"group g{k} id {atom}\n"
+        for side, shift in (("up", step), ("down", -2 * step)):
+            d = " ".join(str(shift if a == axis else 0.0) for a in "xyz")
+            text += f'displace_atoms g{k} move {d} units box\nrun 0\nprint "{side}{k} = $(pe:%.17g)"\n'
+        d = " ".join(str(step if a == axis else 0.0) for a in "xyz")
+        text += f"displace_atoms g{k} move {d} units box\n"
+    done = run(text, 2, tmp_path)
+    assert done.returncode == 0, done.output
+    for k in range(len(moves)):
+        slope = -(done.values(f"up{k}") - done.values(f"down{k}")) / (2 * step)
+        assert slope == pytest.approx(done.values(f"force{k}"), abs=1e-7)
+
+
+@pytest.mark.parametrize("forces", ("direct", "gradient"))
+@pytest.mark.parametrize("tag", ("tdn_C32_L1_N2", "tdn_C128_L1_N4"))
+def test_published_weights_in_lammps_meet_the_published_numbers(tag, forces, shared_data, folder, tmp_path):
+    """Each molecule alone in a large non-periodic box, on 2 ranks: energy and forces of the published code."""
+    source = shared_data / "official-tdn"
+    arrays = np.load(source / f"{tag}.io.npz")
+    archive = folder / f"{tag}-{forces}.tdn.pt"
+    if not archive.exists():
+        write_archive(load_airs(source / f"{tag}.state_dict.pt", forces=forces), archive)
+    for molecule in (0, 1, 7):
+        mask = arrays["batch"] == molecule
+        atoms = Atoms(numbers=arrays["Z"][mask], positions=arrays["pos"][mask])
+        elements = sorted(set(atoms.get_chemical_symbols()))
+        found = single_point(atoms, archive, elements, tmp_path, 2)
+        energy, expected = arrays["energy"][molecule], arrays[f"forces_{forces}"][mask]
+        assert abs(found.energy - energy) <= 1e-10 * abs(energy)
+        assert abs(found.forces - expected).max() <= 1e-10 * abs(arrays[f"forces_{forces}"]).max()
+        warnings = [line for line in found.run.output.splitlines() if "per-atom energy" in line]
+        assert len(warnings) == 1 and "no smooth cutoff" in warnings[0]
