@@ -44,7 +44,12 @@ def read_label(path: str | Path) -> dict[str, Any]:
         raise TDNError(f"'{path}' is not a whole archive ({problem}); copy it again or deploy it anew") from None
     if text is None:
         raise TDNError(f"'{path}' has no record {schema.METADATA_RECORD}; make an archive with 'tdn deploy'")
-    label = json.loads(text)
+    try:
+        label = json.loads(text)
+    except json.JSONDecodeError:
+        label = None
+    if not isinstance(label, dict):
+        raise TDNError(f"the label of '{path}' is not a JSON object; deploy the model anew")
     _check(label, path)
     return label
 
