@@ -1,0 +1,181 @@
+"""Input that cannot be used ends LAMMPS with one sentence and a non-zero exit."""
+
+from pathlib import Path
+
+import ase
+import pytest
+from lammps_runner import run, setup, write_data
+from make_archives import PairModel, label, make_archive, write
+
+ATOMS = ase.Atoms("OH2", positions=[[4, 4, 4], [5, 4, 4], [4, 5, 4]], cell=[10, 10, 10], pbc=True)
+MODEL = "message-float64.tdn.pt"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, archives) -> Path:
+    write_data(ATOMS, ["H", "O"], tmp_path / "data.test")
+    (tmp_path / MODEL).write_bytes(archives["message", "float64"].read_bytes())
+    return tmp_path
+
+
+def fails(
+    folder: Path,
+    sentence: str,
+    coeff: str = f"* * {MODEL} H O",
+    keywords: str = "device cpu",
+    before: str = "",
+    after: str = "",
+    units: str = "metal",
+    n_ranks: int = 2,
+) -> None:
+    text = f"{setup(ATOMS, units, before)}pair_style tdn {keywords}\npair_coeff {coeff}\n{after}\nrun 0\n"
+    done = run(text, n_ranks, folder)
+    assert done.returncode != 0
+    assert done.error == f"ERROR: Pair style tdn: {sentence}", done.output
+    assert done.output.count("Pair style tdn: " + sentence) == 1
+
+
+def test_missing_file(folder: Path):
+    sentence = "model file 'none.tdn.pt' cannot be read or is empty: check its name and permissions"
+    fails(folder, sentence, "* * none.tdn.pt H O")
+
+
+def test_not_an_archive(folder: Path):
+    (folder / "text.tdn.pt").write_text("hello")
+    sentence = "is not a model archive: write one with `tdn deploy` or `tdn import-airs`"
+    fails(folder, f"model file 'text.tdn.pt' {sentence}", "* * text.tdn.pt H O")
+
+
+def test_truncated_archive(folder: Path):
+    (folder / "cut.tdn.pt").write_bytes((folder / MODEL).read_bytes()[:5000])
+    sentence = "is truncated or damaged after 5000 bytes: copy it again or deploy the model again"
+    fails(folder, f"model file 'cut.tdn.pt' {sentence}", "* * cut.tdn.pt H O")
+
+
+def test_torchscript_without_label(folder: Path):
+    import torch
+
+    with pytest.warns(DeprecationWarning):
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(folder / "plain.pt"))
+    sentence = (
+        "model file 'plain.pt' has no TDN label (metadata.json), it is a checkpoint or another program's model: "
+        "convert it with `tdn deploy`"
+    )
+    fails(folder, sentence, "* * plain.pt H O")
+
+
+LABELS = {
+    "newer_format": (
+        {"format_version": 2},
+        "has archive format 2 but this version reads up to 1: update the package tdn or deploy the model again with "
+        "this version",
+    ),
+    "missing_field": (
+        {"cutoff": None},
+        "has a label without the field 'cutoff': write the file again with `tdn deploy`",
+    ),
+    "unknown_dtype": (
+        {"dtype": "float16"},
+        "has the dtype 'float16', which this version cannot read (it knows float32 float64): write the file again "
+        "with `tdn deploy`",
+    ),
+    "unknown_unit": (
+        {"length_unit": "bohr"},
+        "has the length_unit 'bohr', which this version cannot read (it knows angstrom): write the file again with "
+        "`tdn deploy`",
+    ),
+    "widths_do_not_fit": (
+        {"layer_widths": [70]},
+        "has a label with an unusable 'layer_widths', one width for each of the n_layers is needed: write the file "
+        "again with `tdn deploy`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_label(folder: Path, case: str):
+    changes, sentence = LABELS[case]
+    path = make_archive("message", "float64", folder, changes)
+    path.rename(folder / "odd.tdn.pt")
+    fails(folder, f"model file 'odd.tdn.pt' {sentence}", "* * odd.tdn.pt H O")
+
+
+def test_element_not_in_the_model(folder: Path):
+    sentence = "was trained for H O but pair_coeff asks for element Si: use a model that knows it"
+    fails(folder, f"model file '{MODEL}' {sentence}", f"* * {MODEL} H Si")
+
+
+def test_wrong_number_of_elements(folder: Path):
+    sentence = (
+        "pair_coeff names 1 elements but the simulation has 2 atom types: name one element of H O (or NULL) per type"
+    )
+    fails(folder, sentence, f"* * {MODEL} H")
+
+
+def test_newton_off(folder: Path):
+    sentence = (
+        "newton pair is off but forces on ghost atoms must be sent back: write newton on before the box is made"
+    )
+    fails(folder, sentence, before="newton off")
+
+
+def test_lj_units(folder: Path):
+    sentence = (
+        "units lj have no length and energy in angstrom and eV: use units metal, real, si, electron, micro, nano or cgs"
+    )
+    fails(folder, sentence, units="lj")
+
+
+def test_cutoff_larger_than_the_ghost_shell(folder: Path):
+    sentence = (
+        "comm_modify cutoff 2 gives a ghost shell thinner than the model's cutoff 3: write comm_modify cutoff 5 or "
+        "leave it out"
+    )
+    fails(folder, sentence, after="comm_modify cutoff 2.0")
+
+
+def test_unknown_keyword(folder: Path):
+    sentence = "unknown keyword 'devise' of pair_style tdn: use device precision forces"
+    fails(folder, sentence, keywords="devise cpu")
+
+
+def test_unknown_value(folder: Path):
+    fails(folder, "keyword precision has the value 'half': use model float32 float64", keywords="precision half")
+
+
+def test_missing_value(folder: Path):
+    fails(folder, "keyword device has the value '': use auto cpu cuda", keywords="device")
+
+
+def test_direct_forces_without_a_head(folder: Path):
+    make_archive("pair", "float64", folder)
+    sentence = "model file 'pair-float64.tdn.pt' has no direct forces: use forces gradient"
+    fails(folder, sentence, "* * pair-float64.tdn.pt H O", "device cpu forces direct")
+
+
+def test_atoms_without_ids(folder: Path):
+    sentence = "atoms have no IDs: write atom_modify id yes"
+    text = (
+        "units metal\natom_modify id no\nregion b block 0 10 0 10 0 10\ncreate_box 1 b\nmass 1 1\n"
+        f"create_atoms 1 single 5 5 5\npair_style tdn device cpu\npair_coeff * * {MODEL} O\nrun 0\n"
+    )
+    done = run(text, 2, folder)
+    assert done.returncode != 0
+    assert done.error == f"ERROR: Pair style tdn: {sentence}"
+
+
+def test_energy_that_is_no_number_names_step_and_atom(folder: Path):
+    import torch
+
+    model = PairModel()
+    model.stiffness[3] = torch.nan  # O with O
+    write(model, label("pair", [1], "float32", {}), folder / "nan.tdn.pt")
+    write_data(ase.Atoms("HO2", positions=[[5, 5, 5], [6, 5, 5], [5, 6, 5]], cell=[10] * 3), ["H", "O"], folder / "data.test")
+    text = f"{setup(ATOMS)}pair_style tdn device cpu\npair_coeff * * nan.tdn.pt H O\nrun 0\n"
+    done = run(text, 1, folder)
+    assert done.returncode != 0
+    sentence = (
+        "the energy of atom 2 is not a finite number at step 0 on rank 0: look for overlapping atoms or use a smaller "
+        "time step"
+    )
+    assert f"Pair style tdn: {sentence}" in done.output

@@ -1,0 +1,94 @@
+"""tdn._core runs archives without LAMMPS and gives the formula's numbers."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tdn.errors import TDNError
+
+sys.path.append(str(Path(__file__).parents[1] / "archives"))
+from make_archives import make_archive
+
+core = pytest.importorskip("tdn._core")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_archive("message", "float64", tmp_path_factory.mktemp("archives"))
+
+
+@pytest.fixture
+def graph() -> dict[str, torch.Tensor]:
+    """Four atoms, every pair an edge."""
+    species = torch.tensor([0, 1, 1, 0])
+    x = torch.tensor([[0, 0, 0], [1.1, 0, 0.2], [0, 1.3, 0], [0.1, 0.2, 1.2]], dtype=torch.float64)
+    center, neighbor = torch.where(~torch.eye(4, dtype=torch.bool))
+    return {"species": species, "center": center, "neighbor": neighbor, "vectors": x[neighbor] - x[center]}
+
+
+def formula(species, center, neighbor, vectors):
+    """x = a; twice x_i += sum_j u_ij tanh(x_j); E_i = x_i^2 + e with u = k (1 - (r/3)^2)^3."""
+    k = torch.tensor([0.5, 0.8, 0.9, 0.4], dtype=torch.float64)[2 * species[center] + species[neighbor]]
+    u = k * (1 - (vectors**2).sum(1) / 9) ** 3
+    x = torch.tensor([0.3, -0.5], dtype=torch.float64)[species]
+    for _ in range(2):
+        x = x.index_add(0, center, u * torch.tanh(x)[neighbor])
+    return x**2 + torch.tensor([-1.0, -2.0], dtype=torch.float64)[species]
+
+
+def test_label_is_readable(archive: Path):
+    assert json.loads(core.Evaluator(str(archive)).metadata)["elements"] == ["H", "O"]
+
+
+def test_energies_and_gradients(archive: Path, graph):
+    energies, gradients, direct = core.Evaluator(str(archive)).evaluate(**graph)
+    vectors = graph["vectors"].clone().requires_grad_()
+    want = formula(**{**graph, "vectors": vectors})
+    torch.testing.assert_close(energies, want.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradients, torch.autograd.grad(want.sum(), vectors)[0], rtol=1e-12, atol=1e-12)
+    assert direct is None
+
+
+def test_rows_that_copy_owned_atoms_change_nothing(archive: Path, graph):
+    """Atom 3 is seen through a copy in row 4."""
+    evaluator = core.Evaluator(str(archive))
+    energies, gradients, _ = evaluator.evaluate(**graph)
+    copied = {**graph, "species": torch.tensor([0, 1, 1, 0, 0])}
+    copied["neighbor"] = torch.where(graph["neighbor"] == 3, 4, graph["neighbor"])
+    got = evaluator.evaluate(**copied, n_owned=4, row_map=torch.tensor([0, 1, 2, 3, 3]))
+    torch.testing.assert_close(got[0], energies, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(got[1], gradients, rtol=1e-13, atol=1e-13)
+
+
+def test_direct_forces(archive: Path, graph):
+    energies, gradients, direct = core.Evaluator(str(archive)).evaluate(**graph, direct=True)
+    assert energies.shape == (4,) and gradients is None and direct.shape == (4, 3)
+
+
+@pytest.mark.parametrize("n_atoms", [0, 1])
+def test_nothing_to_see(archive: Path, n_atoms: int):
+    none = torch.zeros(0, dtype=torch.long)
+    evaluator = core.Evaluator(str(archive))
+    species = torch.zeros(n_atoms, dtype=torch.long)
+    energies, gradients, _ = evaluator.evaluate(species, none, none, torch.zeros(0, 3, dtype=torch.float64))
+    assert energies.tolist() == pytest.approx([0.3**2 - 1.0] * n_atoms) and gradients.shape == (0, 3)
+
+
+def test_dtype_converts_the_model(archive: Path, graph):
+    energies, _, _ = core.Evaluator(str(archive), dtype=torch.float32).evaluate(**graph)
+    assert energies.dtype == torch.float32
+
+
+def test_the_callers_settings_are_left_alone(archive: Path, graph):
+    core.Evaluator(str(archive)).evaluate(**graph, direct=True)
+    assert torch.is_grad_enabled()
+
+
+def test_errors_are_tdn_errors(tmp_path: Path, archive: Path, graph):
+    with pytest.raises(TDNError, match="cannot be read or is empty"):
+        core.Evaluator(str(tmp_path / "none.tdn.pt"))
+    with pytest.raises(TDNError, match="neighbor has 11 rows but 12 are needed"):
+        core.Evaluator(str(archive)).evaluate(**{**graph, "neighbor": graph["neighbor"][1:]})
