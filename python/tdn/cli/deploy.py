@@ -26,12 +26,12 @@ def run(args: argparse.Namespace) -> None:
 
     structures = []
     if args.check:
-        from ase.io import read
-
         from tdn.data import graph_from_atoms
+        from tdn.data.dataset import read_frames
 
         model = load_model(args.checkpoint)
-        structures = [graph_from_atoms(atoms, model.elements, model.cutoff) for atoms in read(args.check, ":3")]
+        frames = read_frames(args.check)[:3]
+        structures = [graph_from_atoms(atoms, model.elements, model.cutoff) for atoms in frames]
     dtype = getattr(torch, args.dtype) if args.dtype else None
     verdicts = deploy(args.checkpoint, args.output, dtype, structures, overwrite=args.overwrite)
     print(table(verdicts))
