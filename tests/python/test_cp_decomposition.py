@@ -21,7 +21,7 @@ def test_exact_at_known_ranks(paths, l_max, rank):
     assert factors.largest_entry < 3
 
 
-@pytest.mark.parametrize(("paths", "l_max", "rank"), [case for case in KNOWN_RANKS if case[1] < 3])
+@pytest.mark.parametrize(("paths", "l_max", "rank"), [*(c for c in KNOWN_RANKS if c[1] < 3), ("so3", 2, 28)])
 def test_exact_when_fitted_afresh(paths, l_max, rank):
     factors = cp_decomposition.fit_coupling(l_max, rank, paths)
     assert cp_fit.relative_error(coupling_tensor(l_max, paths, "none"), factors) < 1e-12
