@@ -31,7 +31,13 @@ class TDNCalculator(Calculator):
     as the published code defines them: they are not the gradient of that potential energy.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]  # ASE's base class does not call it a ClassVar
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+    ]
 
     def __init__(
         self,
@@ -55,12 +61,14 @@ class TDNCalculator(Calculator):
     ) -> None:
         """Evaluate; called by ASE when a property is asked for and the structure has changed."""
         super().calculate(atoms, properties, system_changes)
-        structure = self.atoms
+        structure = self.atoms  # a copy that ASE keeps
+        assert structure is not None
         periodic = bool(structure.pbc.all())
         if "stress" in (properties or ()) and not periodic:
             raise TDNError(f"stress needs a structure periodic in three directions, this one has pbc {structure.pbc}")
         graph = graph_from_atoms(structure, self.model.elements, self.model.cutoff)
         result = self.model(graph.to(self.device, self.model.dtype), stress=periodic, forces=self.forces)
+        assert result.forces is not None
         factor = len(structure) if self.model.energy_convention == "per_atom" else 1
         energy = factor * result.energy.item()
         self.results = {
@@ -69,7 +77,7 @@ class TDNCalculator(Calculator):
             "energies": factor * result.atom_energies.cpu().numpy(),
             "forces": result.forces.double().cpu().numpy(),
         }
-        if periodic:
+        if result.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(result.stress[0].double().cpu().numpy())
 
 

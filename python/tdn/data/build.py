@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
-from torch import Tensor
 
 from tdn.data.graph import Graph
 from tdn.data.neighbors import neighbor_list
@@ -72,7 +72,7 @@ def check_distances(center: np.ndarray, neighbor: np.ndarray, vectors: np.ndarra
         )
 
 
-def read_labels(atoms: Atoms) -> dict[str, Tensor]:
+def read_labels(atoms: Atoms) -> dict[str, Any]:
     """Labels that ASE stored with the structure, as the fields of ``Graph``.
 
     Energy (1,) eV and forces (n_atoms, 3) eV/angstrom are NaN where missing; stress (1, 3, 3) eV/angstrom^3 is

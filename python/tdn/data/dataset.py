@@ -51,7 +51,7 @@ def read_frames(path: str | Path) -> list[Atoms]:
         raise TDNError(f"data file '{path}' cannot be read by ASE: {problem}; write it as extended XYZ") from problem
     if not frames:
         raise TDNError(f"data file '{path}' holds no structures; give a file with at least one")
-    return frames
+    return frames if isinstance(frames, list) else [frames]
 
 
 def elements_of(frames: Iterable[Atoms]) -> tuple[str, ...]:
@@ -66,7 +66,8 @@ def read_labeled(paths: Sequence[str | Path], elements: Sequence[str], cutoff: f
 
 def labeled_set(files: Sequence[tuple[str, list[Atoms]]], elements: Sequence[str], cutoff: float) -> LabeledSet:
     """Graphs of frames that are already read, given as (file name, frames)."""
-    graphs, isolated = [], []
+    graphs: list[Graph] = []
+    isolated: list[Graph] = []
     for name, frames in files:
         for number, atoms in enumerate(frames):
             try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,12 +33,18 @@ class Graph:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
         """Copy with every tensor on ``device`` and every floating-point tensor in ``dtype``."""
-        changes = {}
+        changes: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
                 changes[field.name] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
         return replace(self, **changes)
+
+
+def given(label: Tensor | None) -> Tensor:
+    """A label of a graph that was built with labels."""
+    assert label is not None, "the graph was built without labels"
+    return label
 
 
 def collate(graphs: Sequence[Graph]) -> Graph:
@@ -49,7 +56,7 @@ def collate(graphs: Sequence[Graph]) -> Graph:
     atoms = [graph.species.shape[0] for graph in graphs]
     atom_offsets = [0, *accumulate(atoms)]
     graph_offsets = [0, *accumulate(graph.n_graphs for graph in graphs)]
-    joined = {
+    joined: dict[str, Any] = {
         "center": torch.cat([graph.center + first for graph, first in zip(graphs, atom_offsets, strict=False)]),
         "neighbor": torch.cat([graph.neighbor + first for graph, first in zip(graphs, atom_offsets, strict=False)]),
         "batch": torch.cat([graph.batch + first for graph, first in zip(graphs, graph_offsets, strict=False)]),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from tdn.data.graph import Graph
+from tdn.data.graph import Graph, given
 from tdn.errors import TDNError
 
 
@@ -25,7 +26,8 @@ def reference_energies(graphs: Sequence[Graph], isolated: Sequence[Graph], eleme
     Returns:
         Energies in eV in the order of ``elements``, and ``"isolated atoms"`` or ``"least squares"``.
     """
-    known = {int(graph.species[0]): float(graph.energy[0]) for graph in isolated if torch.isfinite(graph.energy[0])}
+    energies = [(int(graph.species[0]), float(given(graph.energy))) for graph in isolated]
+    known = {species: energy for species, energy in energies if math.isfinite(energy)}
     if len(known) == len(elements):
         return [known[species] for species in range(len(elements))], "isolated atoms"
     return least_squares_references(graphs, elements), "least squares"
@@ -33,27 +35,27 @@ def reference_energies(graphs: Sequence[Graph], isolated: Sequence[Graph], eleme
 
 def least_squares_references(graphs: Sequence[Graph], elements: Sequence[str]) -> list[float]:
     """Minimum-norm least squares of the total energies against the composition, eV, float64."""
-    labeled = [graph for graph in graphs if torch.isfinite(graph.energy[0])]
+    labeled = [graph for graph in graphs if torch.isfinite(given(graph.energy)[0])]
     if not labeled:
         return [0.0] * len(elements)
-    energies = torch.cat([graph.energy for graph in labeled])
+    energies = torch.cat([given(graph.energy) for graph in labeled])
     counts = composition(labeled, len(elements))
     sizes = counts.sum(1, keepdim=True)
     # rows are divided by the number of atoms: the error per atom is what the loss sees
     return (torch.linalg.pinv(counts / sizes, rtol=1e-10) @ (energies / sizes[:, 0])).tolist()
 
 
-def given_references(given: dict[str, float], elements: Sequence[str]) -> list[float]:
+def given_references(chosen: dict[str, float], elements: Sequence[str]) -> list[float]:
     """Reference energies written by the user, eV, in the order of ``elements``."""
-    missing = [element for element in elements if element not in given]
+    missing = [element for element in elements if element not in chosen]
     if missing:
         raise TDNError(
             f"data.references has no energy for {' '.join(missing)}; give one in eV for each of {' '.join(elements)}"
         )
-    wrong = {element: value for element, value in given.items() if not isinstance(value, (int, float))}
+    wrong = {element: value for element, value in chosen.items() if not isinstance(value, (int, float))}
     if wrong:
         raise TDNError(f"data.references holds {wrong}, which is no energy; give a number in eV for each element")
-    return [float(given[element]) for element in elements]
+    return [float(chosen[element]) for element in elements]
 
 
 def energy_scale(graphs: Sequence[Graph], references: Sequence[float]) -> float:
@@ -61,12 +63,12 @@ def energy_scale(graphs: Sequence[Graph], references: Sequence[float]) -> float:
 
     Without forces: standard deviation of the energy per atom above the references (eV); 1 when that is zero.
     """
-    forces = torch.cat([graph.forces.flatten() for graph in graphs])
+    forces = torch.cat([given(graph.forces).flatten() for graph in graphs])
     forces = forces[torch.isfinite(forces)]
     if len(forces):
         scale = float(forces.square().mean().sqrt())
     else:
         counts = composition(graphs, len(references))
-        energies = torch.cat([graph.energy for graph in graphs]) - counts @ torch.tensor(references).double()
+        energies = torch.cat([given(graph.energy) for graph in graphs]) - counts @ torch.tensor(references).double()
         scale = float((energies / counts.sum(1)).std(correction=0))
     return scale if scale > 1e-8 else 1.0

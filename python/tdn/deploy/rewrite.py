@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from tdn.model import TDN
+from tdn.model.attention import Layer
 from tdn.model.network import Network
 from tdn.model.product import EdgeProduct
 from tdn.ops import load_library
@@ -28,7 +32,7 @@ def fold_isolated(model: TDN) -> None:
     none = torch.zeros(0, dtype=torch.int64)
     features = network.edge_features(torch.zeros(0, 3, dtype=model.dtype), none)
     x = network.embed(species, none, none, features)
-    for layer in network.layers:
+    for layer in cast("Iterable[Layer]", network.layers):
         x = layer.update(x, layer.send(x), none, none, none, features)
     network.references.isolated.copy_(network.head(x))
 

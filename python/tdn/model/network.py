@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,7 @@ class Embedding(nn.Module):
         matrix, basis, envelope = features[0], features[1], features[2]
         n_owned, dim = species.size(0), matrix.size(1)
         weight = self.radial(basis, pair)
-        source = self.sources
+        source: Tensor = self.sources
         if self.smooth:
             weight = weight * envelope.unsqueeze(-1)
             source = source.index_select(0, torch.remainder(pair, self.n_elements))
@@ -86,6 +87,11 @@ class Embedding(nn.Module):
 
 class References(nn.Module):
     """Element reference energies and the energy scale, always float64: total energies have ten digits."""
+
+    if TYPE_CHECKING:  # TorchScript cannot read annotations of a class that are text
+        energies: Tensor
+        isolated: Tensor
+        scale: Tensor
 
     def __init__(self, n_elements: int, scale: float) -> None:
         super().__init__()

@@ -6,6 +6,8 @@ the paper is ``out = w * (K first)`` with ``K_ki = sum_j M_kij Y_j``: exact, and
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,9 @@ class EdgeProduct(nn.Module):
 
 class ExactCoupling(nn.Module):
     """The exact coupling tensor; conversions of dtype start from the float64 values."""
+
+    if TYPE_CHECKING:  # TorchScript cannot read annotations of a class that are text
+        tensor: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

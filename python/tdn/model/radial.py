@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,9 @@ def polynomial_envelope(distances: Tensor, cutoff: float, power: int) -> Tensor:
 
 class BesselBasis(nn.Module):
     """sqrt(2 / cutoff) sin(n pi r / cutoff) / r for n = 1 .. n_radial, scaled by the cutoff to be of order one."""
+
+    if TYPE_CHECKING:  # TorchScript cannot read annotations of a class that are text
+        frequencies: Tensor
 
     def __init__(self, n_radial: int, cutoff: float) -> None:
         super().__init__()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from tdn.data.graph import Graph
 from tdn.errors import TDNError
+from tdn.model.attention import Layer
 from tdn.model.config import ModelConfig
 from tdn.model.network import Network
 
@@ -127,7 +129,7 @@ class TDN(nn.Module):
         pair = self.pair_index(graph)
         features = self.network.edge_features(vectors, pair)
         x = self.network.embed(self._with_isolated(graph.species), graph.center, pair, features)
-        for layer in self.network.layers:
+        for layer in cast("Iterable[Layer]", self.network.layers):
             x = layer.update(x, layer.send(x), graph.center, graph.neighbor, pair, features)
         return x, features, pair
 
@@ -176,5 +178,5 @@ def stress_from_virial(virial: Tensor, volume: Tensor | None) -> Tensor:
 
 def detach(prediction: Prediction) -> Prediction:
     """The same numbers without their graph."""
-    values = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
+    values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
     return Prediction(**values)

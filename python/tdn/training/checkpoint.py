@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from tdn.errors import TDNError
 
@@ -23,7 +22,7 @@ KEY = "tdn"
 FORMAT_VERSION = 1
 
 
-def pack_model(model: nn.Module, references: Sequence[float], scale: float, summary: dict[str, Any]) -> dict[str, Any]:
+def pack_model(model: TDN, references: Sequence[float], scale: float, summary: dict[str, Any]) -> dict[str, Any]:
     """The part of a checkpoint that ``load_model`` reads.
 
     Args:
@@ -37,7 +36,7 @@ def pack_model(model: nn.Module, references: Sequence[float], scale: float, summ
     return pack(model, summary)
 
 
-def pack(model: nn.Module, summary: dict[str, Any]) -> dict[str, Any]:
+def pack(model: TDN, summary: dict[str, Any]) -> dict[str, Any]:
     """Config, weights and summary as plain types."""
     return {
         "format_version": FORMAT_VERSION,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tdn.data.graph import Graph, collate
+from tdn.data.graph import Graph, collate, given
 from tdn.training.metrics import UNITS, ErrorSums, differences
 
 
@@ -37,12 +37,11 @@ def evaluate(
     pairs: dict[str, list[Tensor]] = {"energy": [], "force": []}
     for first in range(0, len(graphs), batch_size):
         labels = collate(graphs[first : first + batch_size]).to(device)
-        stress = bool(labels.has_stress.any())
-        output = model(labels.to(dtype=dtype), stress=stress)
+        output = model(labels.to(dtype=dtype), stress=bool(given(labels.has_stress).any()))
         sums.add(differences(output, labels))
         sizes = torch.bincount(labels.batch, minlength=labels.n_graphs)
-        pairs["energy"].append(pair(labels.energy / sizes, output.energy / sizes))
-        pairs["force"].append(pair(labels.forces, output.forces))
+        pairs["energy"].append(pair(given(labels.energy) / sizes, output.energy / sizes))
+        pairs["force"].append(pair(given(labels.forces), output.forces))
     joined = {name: torch.cat(parts, dim=1) for name, parts in pairs.items()}
     return Evaluation(sums.result(), {name: (both[0], both[1]) for name, both in joined.items()})
 

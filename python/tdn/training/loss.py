@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tdn.data.graph import Graph
+from tdn.data.graph import Graph, given
 from tdn.training.config import TrainingConfig
 
 
@@ -26,6 +26,6 @@ def loss_of(errors: dict[str, Tensor], graph: Graph, weights: TrainingConfig) ->
         terms.append(weights.force_weight * errors["force"].square().mean())
     if "stress" in errors and errors["stress"].numel():
         sizes = torch.bincount(graph.batch, minlength=graph.n_graphs)
-        volume_per_atom = (graph.volume / sizes)[graph.has_stress].repeat_interleave(9)
+        volume_per_atom = (given(graph.volume) / sizes)[given(graph.has_stress)].repeat_interleave(9)
         terms.append(weights.stress_weight * (errors["stress"] * volume_per_atom).square().mean())
     return torch.stack(terms).sum()

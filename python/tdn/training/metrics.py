@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tdn.data.graph import Graph
+from tdn.data.graph import Graph, given
 
 #: Unit of each property's errors as they are logged, all in thousandths of eV and angstrom.
 UNITS = {"energy": "meV/atom", "force": "meV/angstrom", "stress": "meV/angstrom^3"}
@@ -29,12 +29,13 @@ def differences(output: Predicted, graph: Graph) -> dict[str, Tensor]:
         ``stress``: eV/angstrom^3, (9 x labeled graphs,), missing when the model gave no stress.
     """
     sizes = torch.bincount(graph.batch, minlength=graph.n_graphs)
+    energy, forces = given(graph.energy), given(graph.forces)
     errors = {
-        "energy": labeled((output.energy - graph.energy) / sizes, graph.energy),
-        "force": labeled(output.forces - graph.forces, graph.forces),
+        "energy": labeled((output.energy - energy) / sizes, energy),
+        "force": labeled(output.forces - forces, forces),
     }
     if output.stress is not None and graph.has_stress is not None:
-        errors["stress"] = (output.stress - graph.stress)[graph.has_stress].flatten()
+        errors["stress"] = (output.stress - given(graph.stress))[graph.has_stress].flatten()
     return errors
 
 
@@ -56,8 +57,8 @@ class ErrorSums:
         for name, values in errors.items():
             values = values.detach().double()
             total = self.sums.setdefault(name, [0.0, 0.0, 0.0])
-            for slot, amount in enumerate((values.numel(), values.abs().sum(), values.square().sum())):
-                total[slot] += float(amount)
+            for slot, amount in enumerate((values.numel(), values.abs().sum().item(), values.square().sum().item())):
+                total[slot] += amount
 
     def result(self) -> dict[str, float]:
         """``energy_mae``, ``energy_rmse``, ``force_mae``, ... in the units of ``UNITS``; unlabeled ones are absent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tdn.data.graph import Graph
 from tdn.errors import TDNError
+from tdn.model import TDN
 from tdn.training.config import TrainingConfig
 from tdn.training.loss import loss_of
 from tdn.training.metrics import ErrorSums, differences
@@ -23,7 +24,9 @@ NEWEST = 0.02
 class TrainingModule(pl.LightningModule):
     """Trains a model on batches of ``Graph``; validation sees the moving average of the weights."""
 
-    def __init__(self, model: nn.Module, options: TrainingConfig, total_steps: int, stress: bool) -> None:
+    gradient_norm: Tensor  #: () float64, running average of the gradient's length
+
+    def __init__(self, model: TDN, options: TrainingConfig, total_steps: int, stress: bool) -> None:
         """Args: ``total_steps`` of the whole run set the schedule; ``stress``: the data has stress labels."""
         super().__init__()
         self.model = model
@@ -31,16 +34,16 @@ class TrainingModule(pl.LightningModule):
         self.total_steps = max(total_steps, 1)
         self.stress = stress
         self.average = average_of(model, options.ema_decay)
-        self.register_buffer("gradient_norm", torch.tensor(0.0, dtype=torch.float64))  # running average
+        self.register_buffer("gradient_norm", torch.tensor(0.0, dtype=torch.float64))
         self.history: list[dict[str, float]] = []  #: one row of errors per finished epoch
         self.clock = Clock()
         self.sums = {"train": ErrorSums(), "valid": ErrorSums()}
         self.losses: dict[str, list[float]] = {"train": [], "valid": []}
 
     @property
-    def best_model(self) -> nn.Module:
+    def best_model(self) -> TDN:
         """The weights to validate and to keep: the moving average where there is one."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.average is None else cast(TDN, self.average.module)
 
     def transfer_batch_to_device(self, batch: Graph, device: torch.device, dataloader_idx: int) -> Graph:
         """Labels and edge vectors are kept in float64 and cast here."""
@@ -82,7 +85,7 @@ class TrainingModule(pl.LightningModule):
         if not self.options.clip:
             return
         parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters])
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         first = self.global_step == 0
         limit = float(norm if first else self.options.clip * self.gradient_norm)
         nn.utils.clip_grads_with_norm_(parameters, max(limit, 1e-12), norm)
@@ -110,7 +113,7 @@ class TrainingModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Write down the epoch's errors (Lightning validates before it ends the epoch)."""
         row = {"epoch": self.current_epoch + 1, "step": self.global_step, "elapsed_s": round(self.clock.elapsed(), 2)}
-        row["learning_rate"] = self.optimizers().param_groups[0]["lr"]
+        row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for part, sums in self.sums.items():
             row[f"{part}_loss"] = mean(self.losses[part])
             row.update({f"{part}_{name}": value for name, value in sums.result().items()})

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tdn.data.dataset import LabeledSet, elements_of, labeled_set, read_frames, without_references
-from tdn.data.graph import Graph
+from tdn.data.graph import Graph, given
 from tdn.data.references import energy_scale, given_references, least_squares_references, reference_energies
 from tdn.errors import TDNError
 from tdn.model import ModelConfig
@@ -33,7 +33,7 @@ class TrainingData:
     @property
     def has_stress(self) -> bool:
         """Whether any structure has a stress label."""
-        return any(bool(graph.has_stress.any()) for graph in self.train + self.valid)
+        return any(bool(given(graph.has_stress).any()) for graph in self.train + self.valid)
 
     def above_references(self, part: str) -> list[Graph]:
         """Structures of ``"train"`` or ``"valid"`` with energies above the references."""
@@ -43,14 +43,14 @@ class TrainingData:
 def prepare_data(config: TrainConfig, tell: Callable[[str], None]) -> TrainingData:
     """Read the files, build all graphs, fix elements, references, scale and average degree."""
     train_files = read_files(config, as_list(config.data.train))
-    held_out = isinstance(config.data.valid, float)
-    valid_files = [] if held_out else read_files(config, as_list(config.data.valid))
+    wish = config.data.valid
+    valid_files = [] if isinstance(wish, float) else read_files(config, as_list(wish))
     elements = config.model.get("elements") or elements_of(atoms for _, frames in train_files for atoms in frames)
     options = build_options(ModelConfig, {"elements": elements, **config.model}, "model")
     train = labeled_set(train_files, options.elements, options.cutoff)
     graphs, valid = train.graphs, labeled_set(valid_files, options.elements, options.cutoff).graphs
-    if held_out:
-        graphs, valid = split(graphs, config.data.valid, config.training.seed)
+    if isinstance(wish, float):
+        graphs, valid = split(graphs, wish, config.training.seed)
     if not graphs or not valid:
         raise TDNError(f"{len(graphs)} training and {len(valid)} validation structures are too few; add structures")
     train = LabeledSet(graphs, train.isolated, train.files)
