@@ -1,4 +1,4 @@
-"""Training on a few tiny structures: exact resume, refused folders and options, stress labels, what a run leaves."""
+"""Training runs on a few tiny structures: exact resume, folders that are refused, what a run leaves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from ase import Atoms
-from tiny import changed, crystals, isolated, labeled, settings, start, write
+from tiny import changed, crystals, history, isolated, settings, start, write
 
 import tdn
 from tdn.data import graph_from_atoms, read_labeled
@@ -17,14 +17,10 @@ from tdn.training.checkpoint import KEY, load_model, read_checkpoint, training_s
 from tdn.training.config import config_from_dict, load_config
 from tdn.training.evaluation import evaluate
 from tdn.training.loop import EpochOrder
+from tdn.training.module import TrainingModule
 from tdn.training.run import RUN_FILES
 
 FREE = {"elapsed_s"}
-
-
-def history(folder: Path) -> list[dict]:
-    rows = read_checkpoint(folder / "run" / "last.ckpt")["run"]["history"]
-    return [{name: value for name, value in row.items() if name not in FREE} for row in rows]
 
 
 def assert_same(first, second, where="checkpoint"):
@@ -78,6 +74,25 @@ class TestResume:
             whole, resumed = (read_checkpoint(path / "run" / name) for path in (whole_run, tmp_path))
             for part in ("state_dict", "optimizer_states", "lr_schedulers", KEY, "run"):
                 assert_same(whole[part], resumed[part], part)
+
+    @pytest.mark.parametrize(("stop", "told"), [(7, "epoch 2 is saved; go on with --resume"), (2, "nothing is saved")])
+    def test_interrupted_in_the_middle_of_an_epoch(self, whole_run, tmp_path, monkeypatch, stop, told):
+        """The steps of the unfinished epoch are repeated, so that the result is that of the whole run."""
+        original = TrainingModule.training_step
+
+        def interrupted(module, graph, index):
+            if module.global_step == stop:
+                raise KeyboardInterrupt
+            return original(module, graph, index)
+
+        write(tmp_path / "train.xyz", [*crystals(8), isolated("Cu"), isolated("Au")])
+        with monkeypatch.context() as patch, pytest.raises(TDNError, match=f"training was stopped; .*{told}"):
+            patch.setattr(TrainingModule, "training_step", interrupted)
+            start(tmp_path, settings())
+        start(tmp_path, settings(), resume=stop > 3, overwrite=stop <= 3)
+        assert history(tmp_path) == history(whole_run)
+        whole, resumed = (load_model(path / "run" / "last.ckpt").state_dict() for path in (whole_run, tmp_path))
+        assert_same(whole, resumed)
 
     def test_log_holds_every_epoch_once(self, whole_run):
         rows = list(csv.DictReader((whole_run / "run" / "metrics.csv").read_text().splitlines()))
@@ -205,52 +220,3 @@ class TestCheckpoint:
         torch.save(content, tmp_path / "new.ckpt")
         with pytest.raises(TDNError, match="has format version 99 and this tdn reads up to 1; update tdn"):
             load_model(tmp_path / "new.ckpt")
-
-
-class TestLearning:
-    def test_stress_labels_are_learned(self, tmp_path):
-        write(tmp_path / "train.xyz", crystals(8))
-        start(tmp_path, settings(max_epochs=20, learning_rate=0.03))
-        rows = history(tmp_path)
-        for part in ("train", "valid"):
-            assert rows[-1][f"{part}_loss"] < 0.5 * rows[0][f"{part}_loss"]
-            assert rows[-1][f"{part}_stress_rmse"] < 0.7 * rows[0][f"{part}_stress_rmse"]
-
-    def test_only_some_structures_have_stress(self, tmp_path):
-        plain = crystals(3, seed=1, properties=("energy", "forces"))
-        write(tmp_path / "train.xyz", crystals(3) + plain)
-        start(tmp_path, settings(max_epochs=1))
-        assert "train_stress_rmse" in history(tmp_path)[0]
-
-    def test_forces_alone(self, tmp_path):
-        write(tmp_path / "train.xyz", crystals(6, properties=("forces",)))
-        start(tmp_path, settings(max_epochs=1))
-        (row,) = history(tmp_path)
-        assert "train_force_rmse" in row
-        assert "train_energy_rmse" not in row
-
-    def test_energies_alone(self, tmp_path):
-        write(tmp_path / "train.xyz", crystals(6, properties=("energy",)))
-        start(tmp_path, settings(max_epochs=1))
-        assert "train_force_rmse" not in history(tmp_path)[0]
-
-    def test_structures_without_neighbors(self, tmp_path):
-        far = Atoms("CuAu", [[0, 0, 0], [20, 0, 0]])
-        write(tmp_path / "train.xyz", crystals(4) + [labeled(far, ("energy", "forces"))] * 2)
-        start(tmp_path, settings(max_epochs=1, batch_size=1))
-        assert torch.tensor(history(tmp_path)[0]["train_loss"]).isfinite()
-
-    def test_files_for_validation(self, folder):
-        write(folder / "valid.xyz", crystals(2, seed=5))
-        start(folder, changed(settings(max_epochs=1), "data", valid="valid.xyz"))
-        summary = training_summary(folder / "run" / "last.ckpt")
-        assert (summary["n_train"], summary["n_valid"]) == (6, 2)
-        assert summary["files"] == {"train": ["train.xyz"], "valid": ["valid.xyz"]}
-
-    def test_time_limit_ends_the_run(self, folder):
-        start(folder, settings(max_epochs=1000, max_time=1e-4))
-        assert len(history(folder)) < 10
-
-    def test_loss_that_is_not_a_number(self, folder):
-        with pytest.raises(TDNError, match=r"the loss is (nan|inf) in step \d+; lower training\.learning_rate"):
-            start(folder, settings(learning_rate=1e200, ema_decay=0.0, clip=0.0, warmup=0.0))

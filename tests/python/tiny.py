@@ -12,6 +12,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from tdn.training.checkpoint import read_checkpoint
 from tdn.training.config import config_from_dict
 from tdn.training.run import train
 
@@ -87,3 +88,9 @@ def start(folder: Path, content: dict[str, Any], **kwargs: Any) -> list[str]:
     lines: list[str] = []
     train(config_from_dict(content, folder), tell=lines.append, **kwargs)
     return lines
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Rows of errors of the run in a folder, without times."""
+    rows = read_checkpoint(folder / "run" / "last.ckpt")["run"]["history"]
+    return [{name: value for name, value in row.items() if name != "elapsed_s"} for row in rows]

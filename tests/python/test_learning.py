@@ -1,0 +1,76 @@
+"""What training makes of different labels: stress, forces or energies alone, structures without neighbors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from ase import Atoms
+from tiny import changed, crystals, history, labeled, settings, start, write
+
+from tdn.errors import TDNError
+from tdn.training.checkpoint import training_summary
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Folder with a training file and no run."""
+    write(tmp_path / "train.xyz", crystals(6))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch):
+    """Plots take most of the time of so short a run."""
+    for name in ("plot_learning_curve", "plot_parity"):
+        monkeypatch.setattr(f"tdn.training.run.{name}", lambda *_: None)
+
+
+class TestLearning:
+    def test_stress_labels_are_learned(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(8))
+        start(tmp_path, settings(max_epochs=20, learning_rate=0.03))
+        rows = history(tmp_path)
+        for part in ("train", "valid"):
+            assert rows[-1][f"{part}_loss"] < 0.5 * rows[0][f"{part}_loss"]
+            assert rows[-1][f"{part}_stress_rmse"] < 0.7 * rows[0][f"{part}_stress_rmse"]
+
+    def test_only_some_structures_have_stress(self, tmp_path):
+        plain = crystals(3, seed=1, properties=("energy", "forces"))
+        write(tmp_path / "train.xyz", crystals(3) + plain)
+        start(tmp_path, settings(max_epochs=1))
+        assert "train_stress_rmse" in history(tmp_path)[0]
+
+    def test_forces_alone(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(6, properties=("forces",)))
+        start(tmp_path, settings(max_epochs=1))
+        (row,) = history(tmp_path)
+        assert "train_force_rmse" in row
+        assert "train_energy_rmse" not in row
+
+    def test_energies_alone(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(6, properties=("energy",)))
+        start(tmp_path, settings(max_epochs=1))
+        assert "train_force_rmse" not in history(tmp_path)[0]
+
+    def test_structures_without_neighbors(self, tmp_path):
+        far = Atoms("CuAu", [[0, 0, 0], [20, 0, 0]])
+        write(tmp_path / "train.xyz", crystals(4) + [labeled(far, ("energy", "forces"))] * 2)
+        start(tmp_path, settings(max_epochs=1, batch_size=1))
+        assert torch.tensor(history(tmp_path)[0]["train_loss"]).isfinite()
+
+    def test_files_for_validation(self, folder):
+        write(folder / "valid.xyz", crystals(2, seed=5))
+        start(folder, changed(settings(max_epochs=1), "data", valid="valid.xyz"))
+        summary = training_summary(folder / "run" / "last.ckpt")
+        assert (summary["n_train"], summary["n_valid"]) == (6, 2)
+        assert summary["files"] == {"train": ["train.xyz"], "valid": ["valid.xyz"]}
+
+    def test_time_limit_ends_the_run(self, folder):
+        start(folder, settings(max_epochs=1000, max_time=1e-4))
+        assert len(history(folder)) < 10
+
+    def test_loss_that_is_not_a_number(self, folder):
+        with pytest.raises(TDNError, match=r"the loss is (nan|inf) in step \d+; lower training\.learning_rate"):
+            start(folder, settings(learning_rate=1e200, ema_decay=0.0, clip=0.0, warmup=0.0))
