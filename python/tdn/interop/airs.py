@@ -1,6 +1,6 @@
 """Checkpoints of the published TDN code (AIRS, OpenMol/TDN) as models of the ``paper`` setting.
 
-Nothing of the published code is needed: its state is renamed tensor by tensor. The energy stays what that code
+Nothing of the published code is needed: its state is renamed tensor by tensor. Neighbors are not capped at 100. The energy stays what that code
 predicts: a per-atom energy, sum over atoms / sqrt(average number of atoms), which is not extensive.
 """
 

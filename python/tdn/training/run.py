@@ -17,6 +17,7 @@ from tdn.training.checkpoint import KEY, default_dtype, load_model, pack_model, 
 from tdn.training.config import FREE_ON_RESUME, TrainConfig
 from tdn.training.evaluation import error_table, evaluate
 from tdn.training.loop import build_loaders, build_trainer, quiet_lightning
+from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
 from tdn.training.plots import plot_learning_curve, plot_parity
 from tdn.training.prepare import TrainingData, prepare_data
@@ -47,6 +48,7 @@ def train(
     """
     folder = config.path(config.run_dir)
     check_folder(config, folder, resume, overwrite)
+    keep_freed_pages()
     if config.training.num_threads:
         torch.set_num_threads(config.training.num_threads)
     data = prepare_data(config, tell)

@@ -1,0 +1,27 @@
+"""Settings of the C library's memory allocator that eager training on a CPU needs."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# Parameters of glibc's mallopt(3).
+M_TRIM_THRESHOLD = -1
+M_TOP_PAD = -2
+M_MMAP_THRESHOLD = -3
+
+
+def keep_freed_pages() -> bool:
+    """Let glibc keep the pages of freed tensors instead of asking the system for zeroed ones in every step.
+
+    Large tensors come and go in every step; page faults took a quarter of the CPU time of a training step (192 water
+    atoms, 3 layers, 32 channels, one thread: 0.32 s without, 0.24 s with). Returns False where there is no glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:
+        return False
+    sizes = {M_MMAP_THRESHOLD: 1 << 30, M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: 64 << 20}
+    return all([mallopt(parameter, size) for parameter, size in sizes.items()])
