@@ -46,9 +46,9 @@ inline constexpr const char *CITATION = "citation";
 inline constexpr const char *TORCH_VERSION = "torch_version";
 
 inline constexpr std::array REQUIRED_FIELDS{
-    FORMAT,        VERSION,     MODEL_NAME,  ELEMENTS,          CUTOFF,      N_LAYERS,
-    LAYER_WIDTHS,  FORCE_WIDTH, DTYPE,       LENGTH_UNIT,       ENERGY_UNIT, ENERGY_CONVENTION,
-    FORCE_KINDS,   SMOOTH_CUTOFF, MIN_DISTANCE, CITATION,       TORCH_VERSION,
+    FORMAT,       VERSION,       MODEL_NAME,   ELEMENTS,    CUTOFF,        N_LAYERS,
+    LAYER_WIDTHS, FORCE_WIDTH,   DTYPE,        LENGTH_UNIT, ENERGY_UNIT,   ENERGY_CONVENTION,
+    FORCE_KINDS,  SMOOTH_CUTOFF, MIN_DISTANCE, CITATION,    TORCH_VERSION,
 };
 
 }    // namespace tdn::schema

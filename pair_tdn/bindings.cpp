@@ -26,8 +26,8 @@ void check_size(const at::Tensor &tensor, const char *name, int64_t size)
 class CoreEvaluator {
  public:
   CoreEvaluator(const std::string &path, const std::string &device,
-                const std::optional<at::ScalarType> &dtype) :
-      CoreEvaluator(tdn::ModelArchive::open(path), tdn::choose_device(device, 0), dtype)
+                const std::optional<at::ScalarType> &dtype)
+      : CoreEvaluator(tdn::ModelArchive::open(path), tdn::choose_device(device, 0), dtype)
   {
   }
 
@@ -56,10 +56,10 @@ class CoreEvaluator {
   tdn::Evaluator evaluator_;
 
   CoreEvaluator(const tdn::ModelArchive &archive, c10::Device device,
-                const std::optional<at::ScalarType> &dtype) :
-      metadata_(archive.metadata()),
-      evaluator_(archive.load(device, dtype.value_or(archive.metadata().dtype)), archive.metadata(),
-                 device, dtype.value_or(archive.metadata().dtype))
+                const std::optional<at::ScalarType> &dtype)
+      : metadata_(archive.metadata()),
+        evaluator_(archive.load(device, dtype.value_or(archive.metadata().dtype)),
+                   archive.metadata(), device, dtype.value_or(archive.metadata().dtype))
   {
   }
 
@@ -84,8 +84,8 @@ class CoreEvaluator {
                                        int64_t n_owned) const
   {
     const auto n_elements = static_cast<int64_t>(metadata_.elements.size());
-    const auto pair = species.index_select(0, center).mul(n_elements).add(
-        species.index_select(0, neighbor));
+    const auto pair =
+        species.index_select(0, center).mul(n_elements).add(species.index_select(0, neighbor));
     return {.species = species.slice(0, 0, n_owned),
             .center = center,
             .neighbor = neighbor,
@@ -94,7 +94,8 @@ class CoreEvaluator {
   }
 };
 
-constexpr const char *EVALUATE_DOC = R"(Energies and their gradient by edge vectors, or direct forces.
+constexpr const char *EVALUATE_DOC =
+    R"(Energies and their gradient by edge vectors, or direct forces.
 
 Args:
     species: (n_rows) int64, model index of the element; owned atoms first.
@@ -118,7 +119,8 @@ PYBIND11_MODULE(_core, module)
   py::register_exception<tdn::Error>(module, "CoreError",
                                      py::module_::import("tdn.errors").attr("TDNError"));
   py::class_<CoreEvaluator>(module, "Evaluator")
-      .def(py::init<const std::string &, const std::string &, const std::optional<at::ScalarType> &>(),
+      .def(py::init<const std::string &, const std::string &,
+                    const std::optional<at::ScalarType> &>(),
            py::arg("path"), py::arg("device") = "cpu", py::arg("dtype") = py::none(),
            "Open an archive on device auto, cpu or cuda; dtype converts the model.")
       .def_property_readonly("metadata", &CoreEvaluator::metadata, "The label, JSON text.")

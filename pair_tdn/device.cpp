@@ -25,7 +25,8 @@ std::string loaded_torch_version()
   const std::string config = at::show_config(), key = "TORCH_VERSION=";
   const auto begin = config.find(key);
   if (begin == std::string::npos) return {};
-  return config.substr(begin + key.size(), config.find_first_of(", \n", begin) - begin - key.size());
+  return config.substr(begin + key.size(),
+                       config.find_first_of(", \n", begin) - begin - key.size());
 }
 
 }    // namespace tdn

@@ -1,4 +1,5 @@
-// The one exception of namespace tdn; pair_tdn.cpp and the Python module translate it at their border.
+// The one exception of namespace tdn; pair_tdn.cpp and the Python module translate it at their
+// border.
 #pragma once
 
 #include <stdexcept>

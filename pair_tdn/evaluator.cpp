@@ -31,8 +31,7 @@ Tensors pull_back(const Tensors &outputs, const Tensors &gradients, const Tensor
     recorded.push_back(outputs[k]);
     seeds.push_back(gradients[k]);
   }
-  if (recorded.empty())
-    result.resize(inputs.size());
+  if (recorded.empty()) result.resize(inputs.size());
   else
     result = torch::autograd::grad(recorded, inputs, seeds, /*retain_graph=*/false,
                                    /*create_graph=*/false, /*allow_unused=*/true);
@@ -45,8 +44,8 @@ Tensors pull_back(const Tensors &outputs, const Tensors &gradients, const Tensor
 
 /// One evaluation: verbs in the order of the model, then in reverse.
 struct Evaluator::Pass {
-  Pass(Evaluator &of, const NeighborGraph::Tensors &on, FeatureExchange &through, bool gradients) :
-      model(of), graph(on), exchange(through), recorded(gradients)
+  Pass(Evaluator &of, const NeighborGraph::Tensors &on, FeatureExchange &through, bool gradients)
+      : model(of), graph(on), exchange(through), recorded(gradients)
   {
   }
 
@@ -70,14 +69,17 @@ struct Evaluator::Pass {
   void edge_features()
   {
     vectors = leaf(graph.vectors, recorded);
-    features = model.module_.get_method(schema::EDGE_FEATURES)({vectors, graph.pair}).toTensorVector();
+    features =
+        model.module_.get_method(schema::EDGE_FEATURES)({vectors, graph.pair}).toTensorVector();
     for (const auto &feature : features) feature_leaves.push_back(leaf(feature, recorded));
   }
 
   void embed()
   {
-    embedded = model.module_.get_method(schema::EMBED)(
-        {graph.species, graph.center, graph.pair, feature_leaves}).toTensor();
+    embedded =
+        model.module_
+            .get_method(schema::EMBED)({graph.species, graph.center, graph.pair, feature_leaves})
+            .toTensor();
   }
 
   Tensor update(size_t k, const Tensor &input)
@@ -87,8 +89,10 @@ struct Evaluator::Pass {
     layer.x = leaf(input, recorded);
     layer.sent = module.get_method(schema::SEND)({layer.x}).toTensor();
     layer.rows = leaf(exchange.forward(layer.sent.detach()), recorded);
-    layer.out = module.get_method(schema::UPDATE)({layer.x, layer.rows, graph.center, graph.neighbor,
-                                                   graph.pair, feature_leaves}).toTensor();
+    layer.out = module
+                    .get_method(schema::UPDATE)({layer.x, layer.rows, graph.center, graph.neighbor,
+                                                 graph.pair, feature_leaves})
+                    .toTensor();
     const auto out = layer.out;
     if (recorded) layers.push_back(std::move(layer));
     return out;
@@ -97,7 +101,8 @@ struct Evaluator::Pass {
   void readout(const Tensor &input)
   {
     last = leaf(input, recorded);
-    energies = model.module_.get_method(schema::READOUT)({last, graph.species, graph.center}).toTensor();
+    energies =
+        model.module_.get_method(schema::READOUT)({last, graph.species, graph.center}).toTensor();
   }
 
   void forward()
@@ -113,8 +118,10 @@ struct Evaluator::Pass {
   {
     auto head = model.module_.attr(schema::FORCE_HEAD).toModule();
     const auto rows = exchange.forward(head.get_method(schema::SEND)({last}).toTensor());
-    return head.get_method(schema::FORCES)({last, rows, graph.center, graph.neighbor, graph.pair,
-                                            feature_leaves}).toTensor();
+    return head
+        .get_method(schema::FORCES)(
+            {last, rows, graph.center, graph.neighbor, graph.pair, feature_leaves})
+        .toTensor();
   }
 
   /// Pulls back through one segment; adds to the features' gradients, returns those of `inputs`.
@@ -159,8 +166,8 @@ struct Evaluator::Pass {
 };
 
 Evaluator::Evaluator(torch::jit::Module module, const ModelMetadata &metadata, c10::Device device,
-                     at::ScalarType dtype) :
-    device_(device), dtype_(dtype), module_(std::move(module))
+                     at::ScalarType dtype)
+    : device_(device), dtype_(dtype), module_(std::move(module))
 {
   const auto list = module_.attr(schema::LAYERS).toModule();
   for (int k = 0; k < metadata.n_layers(); ++k)
@@ -183,10 +190,8 @@ Evaluation Evaluator::evaluate(const NeighborGraph::Tensors &graph, FeatureExcha
   pass.forward();
   Evaluation result;
   result.atom_energies = pass.energies.detach();
-  if (recorded)
-    result.edge_gradients = pass.backward();
-  else
-    result.direct_forces = pass.direct_forces();
+  if (recorded) result.edge_gradients = pass.backward();
+  else result.direct_forces = pass.direct_forces();
   return result;
 }
 

@@ -26,8 +26,9 @@ class Evaluator {
   Evaluator(torch::jit::Module module, const ModelMetadata &metadata, c10::Device device,
             at::ScalarType dtype);
 
-  /// Energy of the owned atoms and its gradient by edge vectors, or direct forces. Collective through
-  /// `exchange`: the sequence of exchanges is the same on every rank, whatever the graph holds.
+  /// Energy of the owned atoms and its gradient by edge vectors, or direct forces. Collective
+  /// through `exchange`: the sequence of exchanges is the same on every rank, whatever the graph
+  /// holds.
   Evaluation evaluate(const NeighborGraph::Tensors &graph, FeatureExchange &exchange,
                       ForceKind kind);
 

@@ -9,7 +9,8 @@
 namespace tdn {
 
 /// A linear map from owned rows to all rows, and its adjoint. Rows [0, n_owned) are the owned atoms
-/// themselves. Both verbs are collective: every rank calls them in the same order, with no atoms too.
+/// themselves. Both verbs are collective: every rank calls them in the same order, with no atoms
+/// too.
 class FeatureExchange {
  public:
   virtual ~FeatureExchange() = default;
@@ -21,11 +22,12 @@ class FeatureExchange {
   virtual at::Tensor adjoint(const at::Tensor &gradient) = 0;
 };
 
-/// All atoms in one process: row k is a copy of owned row map[k]; without a map the rows are the atoms.
+/// All atoms in one process: row k is a copy of owned row map[k]; without a map the rows are the
+/// atoms.
 class LocalExchange : public FeatureExchange {
  public:
-  explicit LocalExchange(int64_t n_owned, at::Tensor map = {}) :
-      n_owned_(n_owned), map_(std::move(map))
+  explicit LocalExchange(int64_t n_owned, at::Tensor map = {})
+      : n_owned_(n_owned), map_(std::move(map))
   {
     if (map_.defined() && map_.size(0) < n_owned_)
       throw Error("the row map has fewer rows than there are owned atoms: give one row per atom");

@@ -71,10 +71,8 @@ at::Tensor GhostExchange::forward(const at::Tensor &owned)
   const auto here = owned.to(at::kCPU).contiguous();
   auto rows = at::empty({n_rows(), owned.size(1)}, here.options());
   rows.slice(0, 0, n_owned_).copy_(here);
-  if (here.scalar_type() == at::kFloat)
-    forward_columns<float>(here, rows);
-  else
-    forward_columns<double>(here, rows);
+  if (here.scalar_type() == at::kFloat) forward_columns<float>(here, rows);
+  else forward_columns<double>(here, rows);
   return rows.to(owned.device());
 }
 
@@ -83,10 +81,8 @@ at::Tensor GhostExchange::adjoint(const at::Tensor &gradient)
   if (!any_remote_) return gradient;
   const auto here = gradient.to(at::kCPU).contiguous();
   auto owned = here.slice(0, 0, n_owned_).clone();
-  if (here.scalar_type() == at::kFloat)
-    adjoint_columns<float>(here, owned);
-  else
-    adjoint_columns<double>(here, owned);
+  if (here.scalar_type() == at::kFloat) adjoint_columns<float>(here, owned);
+  else adjoint_columns<double>(here, owned);
   return owned.to(gradient.device());
 }
 
@@ -171,10 +167,8 @@ int GhostExchange::pack_reverse(int n, int first, double *buffer) const
 
 void GhostExchange::unpack_reverse(int n, const int *atoms, const double *buffer)
 {
-  if (single_)
-    add<float>(n, atoms, buffer);
-  else
-    add<double>(n, atoms, buffer);
+  if (single_) add<float>(n, atoms, buffer);
+  else add<double>(n, atoms, buffer);
 }
 
 template <typename T> void GhostExchange::add(int n, const int *atoms, const double *buffer)
@@ -191,7 +185,7 @@ template <typename T> void GhostExchange::add(int n, const int *atoms, const dou
 double GhostExchange::memory_usage() const
 {
   const size_t indices = row_of_atom_.capacity() + species_of_atom_.capacity() +
-      atom_of_row_.capacity() + remote_.capacity();
+                         atom_of_row_.capacity() + remote_.capacity();
   return static_cast<double>(indices * sizeof(int) + staging_.capacity());
 }
 

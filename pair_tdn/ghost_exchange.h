@@ -14,8 +14,8 @@ class Pair;
 
 namespace tdn {
 
-/// Rows [0, n_owned) are the atoms of the neighbor list, in its order; a ghost that is an image of one
-/// of them shares its row; every other ghost inside the model has a row of its own behind them.
+/// Rows [0, n_owned) are the atoms of the neighbor list, in its order; a ghost that is an image of
+/// one of them shares its row; every other ghost inside the model has a row of its own behind them.
 /// Wider rows travel in chunks of columns, so that the buffers LAMMPS reserves stay constant.
 class GhostExchange : public FeatureExchange {
  public:
@@ -24,7 +24,8 @@ class GhostExchange : public FeatureExchange {
 
   GhostExchange(LAMMPS_NS::LAMMPS *lmp, LAMMPS_NS::Pair *pair);
 
-  /// Collective; to be called when LAMMPS has rebuilt its lists. species_of_type: -1 outside the model.
+  /// Collective; to be called when LAMMPS has rebuilt its lists. species_of_type: -1 outside the
+  /// model.
   void rebuild(const LAMMPS_NS::NeighList &list, const std::vector<int> &species_of_type);
 
   int64_t n_owned() const override { return n_owned_; }

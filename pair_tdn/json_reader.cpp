@@ -67,13 +67,20 @@ class Parser {
   Value value_by(char first)
   {
     switch (first) {
-      case '{': return object();
-      case '[': return array();
-      case '"': return {string()};
-      case 't': return word("true", {true});
-      case 'f': return word("false", {false});
-      case 'n': return word("null", {nullptr});
-      default: return number();
+      case '{':
+        return object();
+      case '[':
+        return array();
+      case '"':
+        return {string()};
+      case 't':
+        return word("true", {true});
+      case 'f':
+        return word("false", {false});
+      case 'n':
+        return word("null", {nullptr});
+      default:
+        return number();
     }
   }
 
@@ -128,10 +135,8 @@ class Parser {
       if (at_ >= text_.size()) fail("text without end");
       const char c = text_[at_++];
       if (c == '"') return out;
-      if (c == '\\')
-        escape(out);
-      else
-        out += c;
+      if (c == '\\') escape(out);
+      else out += c;
     }
   }
 
@@ -139,12 +144,9 @@ class Parser {
   {
     static const char *const names = "\"\\/bfnrt", *const values = "\"\\/\b\f\n\r\t";
     const char c = at_ < text_.size() ? text_[at_++] : '\0';
-    if (const char *hit = c ? std::strchr(names, c) : nullptr)
-      out += values[hit - names];
-    else if (c == 'u')
-      append_utf8(out, code_point());
-    else
-      fail("unknown escape");
+    if (const char *hit = c ? std::strchr(names, c) : nullptr) out += values[hit - names];
+    else if (c == 'u') append_utf8(out, code_point());
+    else fail("unknown escape");
   }
 
   unsigned code_point()
@@ -175,6 +177,9 @@ class Parser {
 
 }    // namespace
 
-Value parse(const std::string &text) { return Parser(text).document(); }
+Value parse(const std::string &text)
+{
+  return Parser(text).document();
+}
 
 }    // namespace tdn::json

@@ -1,4 +1,5 @@
-// Reader of the label's JSON text; libtorch ships no JSON library and tdn_core sees no LAMMPS header.
+// Reader of the label's JSON text; libtorch ships no JSON library and tdn_core sees no LAMMPS
+// header.
 #pragma once
 
 #include <map>

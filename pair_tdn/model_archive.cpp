@@ -40,7 +40,10 @@ class MemoryReader : public caffe2::serialize::ReadAdapterInterface {
 };
 
 /// The start of every zip file, which a TorchScript file is.
-bool looks_like_zip(const std::string &bytes) { return bytes.compare(0, 4, "PK\x03\x04") == 0; }
+bool looks_like_zip(const std::string &bytes)
+{
+  return bytes.compare(0, 4, "PK\x03\x04") == 0;
+}
 
 std::string read_label(const std::shared_ptr<const std::string> &bytes, const std::string &file)
 {
@@ -61,7 +64,8 @@ std::string read_label(const std::shared_ptr<const std::string> &bytes, const st
   }
 }
 
-/// Weights and constants in another precision; reference energies stay float64, they need ten digits.
+/// Weights and constants in another precision; reference energies stay float64, they need ten
+/// digits.
 void convert(torch::jit::Module &module, at::ScalarType dtype)
 {
   const std::string kept = std::string(schema::REFERENCES) + ".";
@@ -84,9 +88,9 @@ std::string first_line(const std::string &text)
   return text.substr(begin, text.find('\n', begin) - begin);
 }
 
-ModelArchive::ModelArchive(std::string bytes, const std::string &file) :
-    file_(file), bytes_(std::make_shared<const std::string>(std::move(bytes))),
-    metadata_(read_label(bytes_, file), file)
+ModelArchive::ModelArchive(std::string bytes, const std::string &file)
+    : file_(file), bytes_(std::make_shared<const std::string>(std::move(bytes))),
+      metadata_(read_label(bytes_, file), file)
 {
 }
 
@@ -96,11 +100,15 @@ std::string ModelArchive::read_bytes(const std::string &path)
   std::ostringstream out;
   if (in) out << in.rdbuf();
   if (!in || !out)
-    throw Error("model file '" + path + "' cannot be read or is empty: check its name and permissions");
+    throw Error("model file '" + path +
+                "' cannot be read or is empty: check its name and permissions");
   return std::move(out).str();
 }
 
-ModelArchive ModelArchive::open(const std::string &path) { return {read_bytes(path), path}; }
+ModelArchive ModelArchive::open(const std::string &path)
+{
+  return {read_bytes(path), path};
+}
 
 torch::jit::Module ModelArchive::load(c10::Device device, at::ScalarType dtype) const
 {
@@ -112,8 +120,8 @@ torch::jit::Module ModelArchive::load(c10::Device device, at::ScalarType dtype) 
     return module;
   } catch (const std::exception &error) {
     throw Error("model file '" + file_ + "' cannot be loaded (written by torch " +
-                metadata_.torch_version + ", read by torch " TDN_TORCH_VERSION "): " +
-                first_line(error.what()));
+                metadata_.torch_version +
+                ", read by torch " TDN_TORCH_VERSION "): " + first_line(error.what()));
   }
 }
 

@@ -54,7 +54,10 @@ class Label {
     return *value;
   }
 
-  const std::string &string(const std::string &name) const { return as<std::string>(name, "a text"); }
+  const std::string &string(const std::string &name) const
+  {
+    return as<std::string>(name, "a text");
+  }
 
   double number(const std::string &name) const { return as<double>(name, "a number"); }
 
@@ -67,7 +70,8 @@ class Label {
 
   std::vector<std::string> strings(const std::string &name) const
   {
-    return list<std::string, std::string>(name, "a list of texts", [](const auto &) { return true; });
+    return list<std::string, std::string>(name, "a list of texts",
+                                          [](const auto &) { return true; });
   }
 
   std::vector<int64_t> counts(const std::string &name) const
@@ -112,8 +116,8 @@ void check_format(const Label &label)
   label.one_of(schema::FORMAT, {schema::FORMAT_NAME});
   const auto version = label.count(schema::VERSION);
   if (version > schema::FORMAT_VERSION)
-    label.refuse("has archive format " + std::to_string(version) + " but this version reads up to " +
-                 std::to_string(schema::FORMAT_VERSION) +
+    label.refuse("has archive format " + std::to_string(version) +
+                 " but this version reads up to " + std::to_string(schema::FORMAT_VERSION) +
                  ": update the package tdn or deploy the model again with this version");
   for (const char *name : schema::REQUIRED_FIELDS) label.at(name);
   label.one_of(schema::LENGTH_UNIT, {"angstrom"});
@@ -144,8 +148,8 @@ std::string join(const std::vector<std::string> &words)
   return out;
 }
 
-ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &file) :
-    text(json_text)
+ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &file)
+    : text(json_text)
 {
   const Label label(json_text, file);
   check_format(label);
@@ -154,8 +158,8 @@ ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &fi
   cutoff = label.number(schema::CUTOFF);
   layer_widths = label.counts(schema::LAYER_WIDTHS);
   force_width = label.count(schema::FORCE_WIDTH);
-  dtype = label.one_of(schema::DTYPE, {"float32", "float64"}) == "float32" ? c10::kFloat
-                                                                           : c10::kDouble;
+  dtype =
+      label.one_of(schema::DTYPE, {"float32", "float64"}) == "float32" ? c10::kFloat : c10::kDouble;
   energy_convention = label.one_of(schema::ENERGY_CONVENTION, {"extensive", "per_atom"});
   force_kinds = label.strings(schema::FORCE_KINDS);
   smooth_cutoff = label.as<bool>(schema::SMOOTH_CUTOFF, "true or false");

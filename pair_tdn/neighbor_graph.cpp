@@ -1,4 +1,5 @@
-// Distances are taken in double precision; only the finished vectors are rounded to the model dtype.
+// Distances are taken in double precision; only the finished vectors are rounded to the model
+// dtype.
 
 #include "neighbor_graph.h"
 
@@ -25,8 +26,8 @@ template <typename T> double bytes_of(const std::vector<T> &buffer)
 
 }    // namespace
 
-NeighborGraph::NeighborGraph(double cutoff, double angstrom, int n_elements, at::ScalarType dtype) :
-    cutoff_(cutoff), angstrom_(angstrom), n_elements_(n_elements), dtype_(dtype)
+NeighborGraph::NeighborGraph(double cutoff, double angstrom, int n_elements, at::ScalarType dtype)
+    : cutoff_(cutoff), angstrom_(angstrom), n_elements_(n_elements), dtype_(dtype)
 {
 }
 
@@ -81,7 +82,7 @@ NeighborGraph::Tensors NeighborGraph::tensors() const
 double NeighborGraph::memory_usage() const
 {
   return bytes_of(species_) + bytes_of(center_) + bytes_of(neighbor_) + bytes_of(pair_) +
-      bytes_of(center_atom_) + bytes_of(neighbor_atom_) + bytes_of(engine_vectors_);
+         bytes_of(center_atom_) + bytes_of(neighbor_atom_) + bytes_of(engine_vectors_);
 }
 
 }    // namespace tdn

@@ -13,15 +13,15 @@ struct NeighborView {
   const double *const *positions;    ///< engine length units
   const int *ilist;                  ///< owned atoms that take part, one per row of the model
   int n_centers;
-  const int *numneigh;              ///< indexed by atom
-  const int *const *firstneigh;     ///< indexed by atom; full list
-  int neighbor_mask;                ///< bits of a list entry that hold the atom index
-  const int *row_of_atom;           ///< row of features that an atom reads, -1 outside the model
-  const int *species_of_atom;       ///< model species, -1 outside the model
+  const int *numneigh;             ///< indexed by atom
+  const int *const *firstneigh;    ///< indexed by atom; full list
+  int neighbor_mask;               ///< bits of a list entry that hold the atom index
+  const int *row_of_atom;          ///< row of features that an atom reads, -1 outside the model
+  const int *species_of_atom;      ///< model species, -1 outside the model
 };
 
-/// Edges i -> j with r_ij = r_j - r_i. Buffers are kept from step to step; the tensors of `tensors()`
-/// are views of them on the CPU, valid until the next `build`.
+/// Edges i -> j with r_ij = r_j - r_i. Buffers are kept from step to step; the tensors of
+/// `tensors()` are views of them on the CPU, valid until the next `build`.
 class NeighborGraph {
  public:
   NeighborGraph() = default;

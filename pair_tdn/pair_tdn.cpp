@@ -1,64 +1,29 @@
 /* ----------------------------------------------------------------------
-   LAMMPS verbs of pair_style tdn. The model is run by tdn::Evaluator; this
-   file reads input, hands over lists and adds results to LAMMPS's arrays.
-   Longer than the others because LAMMPS wants every verb in one class.
+   LAMMPS verbs of pair_style tdn up to a run: settings, coefficients, checks.
+   The verbs of a step are in pair_tdn_compute.cpp.
 ------------------------------------------------------------------------- */
 
-#include "pair_tdn.h"
+#include "pair_tdn_impl.h"
 
 #include "device.h"
-#include "errors.h"
-#include "evaluator.h"
-#include "ghost_exchange.h"
-#include "model_archive.h"
-#include "pair_tdn_options.h"
-#include "units.h"
 
-#include "atom.h"
 #include "citeme.h"
 #include "comm.h"
 #include "domain.h"
-#include "error.h"
-#include "exceptions.h"
 #include "force.h"
 #include "memory.h"
-#include "neigh_list.h"
 #include "neighbor.h"
 #include "update.h"
 #include "utils.h"
 
-#include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <algorithm>
-#include <cmath>
-#include <malloc.h>
-#include <optional>
-#include <vector>
+#include <cstring>
+#ifdef __linux__
+#include <malloc.h>    // mallopt of glibc
+#endif
 
 using namespace LAMMPS_NS;
-
-struct PairTDN::Impl {
-  Impl(LAMMPS *lmp, Pair *pair) : exchange(lmp, pair) {}
-
-  tdn::Options options;
-  tdn::Units units{1.0, 1.0};
-  tdn::ForceKind forces = tdn::ForceKind::GRADIENT;
-  std::optional<tdn::ModelArchive> archive;
-  std::optional<tdn::Evaluator> evaluator;
-  std::vector<int> species_of_type;    // indexed by LAMMPS type, -1 outside the model
-  tdn::GhostExchange exchange;
-  tdn::NeighborGraph graph;
-  bool stale = true;                  // exchange and graph belong to another model or run
-  bool warned_about_virial = false;
-
-  // results of the last evaluation, on the CPU in double precision
-  at::Tensor energies;     // (n_owned) eV
-  at::Tensor gradients;    // (n_edges, 3) eV/angstrom, or direct forces (n_owned, 3)
-
-  const tdn::ModelMetadata &metadata() const { return archive->metadata(); }
-  double cutoff() const { return metadata().cutoff * units.angstrom; }
-  double force_unit() const { return units.eV / units.angstrom; }
-};
 
 /* large tensors come and go in every step: let malloc keep their pages instead of asking the
    system for zeroed ones each time, which cost up to half of the CPU time of a step */
@@ -66,8 +31,8 @@ struct PairTDN::Impl {
 static void keep_freed_pages()
 {
 #ifdef __GLIBC__
-  static const bool done = mallopt(M_MMAP_THRESHOLD, 1 << 30) && mallopt(M_TRIM_THRESHOLD, 1 << 30) &&
-      mallopt(M_TOP_PAD, 64 << 20);
+  static const bool done = mallopt(M_MMAP_THRESHOLD, 1 << 30) &&
+                           mallopt(M_TRIM_THRESHOLD, 1 << 30) && mallopt(M_TOP_PAD, 64 << 20);
   (void) done;
 #endif
 }
@@ -96,27 +61,6 @@ PairTDN::~PairTDN()
   if (!allocated) return;
   memory->destroy(setflag);
   memory->destroy(cutsq);
-}
-
-/* run a callable of namespace tdn; its errors end LAMMPS with one message.
-   on_all_ranks: every rank is here, and usually all of them fail together */
-
-template <typename Callable> void PairTDN::guarded(Callable callable, bool on_all_ranks)
-{
-  std::string failure;
-  try {
-    callable();
-  } catch (const LAMMPSException &) {
-    throw;
-  } catch (const std::bad_alloc &) {
-    failure = "out of memory: use more ranks or a smaller system";
-  } catch (const std::exception &caught) {
-    failure = tdn::first_line(caught.what());
-  }
-  int failed = failure.empty() ? 0 : 1, all_failed = 0;
-  if (on_all_ranks) MPI_Allreduce(&failed, &all_failed, 1, MPI_INT, MPI_MIN, world);
-  if (all_failed) error->all(FLERR, "Pair style tdn: {}", failure);
-  if (failed) error->one(FLERR, "Pair style tdn: {}", failure);
 }
 
 /* pair_style tdn keyword value ... */
@@ -226,12 +170,14 @@ void PairTDN::load_model()
   auto &m = *impl;
   const int rank = node_rank(world);
   at::set_num_threads(comm->nthreads);
-  guarded([&] {
-    m.forces = m.options.force_kind(m.metadata(), m.archive->file());
-    const auto device = tdn::choose_device(m.options.device, rank);
-    const auto dtype = m.options.dtype(m.metadata());
-    m.evaluator.emplace(m.archive->load(device, dtype), m.metadata(), device, dtype);
-  }, true);
+  guarded(
+      [&] {
+        m.forces = m.options.force_kind(m.metadata(), m.archive->file());
+        const auto device = tdn::choose_device(m.options.device, rank);
+        const auto dtype = m.options.dtype(m.metadata());
+        m.evaluator.emplace(m.archive->load(device, dtype), m.metadata(), device, dtype);
+      },
+      true);
   m.stale = true;
 }
 
@@ -242,21 +188,22 @@ void PairTDN::announce()
   if (comm->me != 0) return;
   const auto &model = impl->metadata();
   const bool direct = impl->forces == tdn::ForceKind::DIRECT;
-  utils::logmesg(lmp,
-                 "Pair style tdn {} with torch {}: model {} ({}), cutoff {} angstrom, {} layers, {} "
-                 "forces, {}, device {}\n",
-                 TDN_VERSION, tdn::loaded_torch_version(), model.model_name,
-                 tdn::join(model.elements), model.cutoff, model.n_layers(),
-                 direct ? "direct" : "gradient",
-                 impl->evaluator->dtype() == at::kFloat ? "float32" : "float64",
-                 impl->evaluator->device().str());
+  utils::logmesg(
+      lmp,
+      "Pair style tdn {} with torch {}: model {} ({}), cutoff {} angstrom, {} layers, {} "
+      "forces, {}, device {}\n",
+      TDN_VERSION, tdn::loaded_torch_version(), model.model_name, tdn::join(model.elements),
+      model.cutoff, model.n_layers(), direct ? "direct" : "gradient",
+      impl->evaluator->dtype() == at::kFloat ? "float32" : "float64",
+      impl->evaluator->device().str());
   const std::string facts = tdn::weaknesses(model);
   if (!facts.empty()) error->warning(FLERR, "Pair style tdn: model {} {}", model.model_name, facts);
   if (direct)
     error->warning(FLERR, "Pair style tdn: direct forces are not the gradient of an energy, so the "
                           "total energy is not conserved");
   if (lmp->citeme && !model.citation.empty())
-    lmp->citeme->add("pair style tdn, model " + model.model_name + ":\n\n" + model.citation + "\n\n");
+    lmp->citeme->add("pair style tdn, model " + model.model_name + ":\n\n" + model.citation +
+                     "\n\n");
 }
 
 /* called before every run */
@@ -265,8 +212,9 @@ void PairTDN::init_style()
 {
   check_simulation();
   guarded([&] { impl->units = tdn::units_of(update->unit_style); }, true);
-  if (!impl->archive) error->all(FLERR, "Pair style tdn: no model is loaded: write pair_coeff * * "
-                                        "file.tdn.pt element ... after pair_style");
+  if (!impl->archive)
+    error->all(FLERR, "Pair style tdn: no model is loaded: write pair_coeff * * "
+                      "file.tdn.pt element ... after pair_style");
   if (!impl->evaluator) {
     load_model();
     announce();
@@ -293,187 +241,24 @@ void PairTDN::check_simulation()
   if (atom->tag_enable == 0)
     error->all(FLERR, "Pair style tdn: atoms have no IDs: write atom_modify id yes");
   if (domain->dimension != 3)
-    error->all(FLERR, "Pair style tdn: the model is three-dimensional but dimension is {}: write "
-                      "dimension 3", domain->dimension);
+    error->all(FLERR,
+               "Pair style tdn: the model is three-dimensional but dimension is {}: write "
+               "dimension 3",
+               domain->dimension);
   for (int k = 1; k < 4; k++)
     if (atom->molecular != Atom::ATOMIC && atom->nbonds > 0 && force->special_lj[k] != 1.0)
-      error->all(FLERR, "Pair style tdn: special_bonds lj weight {} would hide bonded neighbors from "
-                        "the model: write special_bonds lj/coul 1 1 1", force->special_lj[k]);
+      error->all(FLERR,
+                 "Pair style tdn: special_bonds lj weight {} would hide bonded neighbors from "
+                 "the model: write special_bonds lj/coul 1 1 1",
+                 force->special_lj[k]);
 }
 
 /* cutoff of a pair of types in LAMMPS units */
 
 double PairTDN::init_one(int i, int j)
 {
-  if (setflag[i][j] == 0) error->all(FLERR, "Pair style tdn: all pair coeffs are not set: name an "
-                                            "element for every type, NULL needs pair_style hybrid");
+  if (setflag[i][j] == 0)
+    error->all(FLERR, "Pair style tdn: all pair coeffs are not set: name an "
+                      "element for every type, NULL needs pair_style hybrid");
   return impl->cutoff();
-}
-
-/* the shell may still be too thin when another setting made it so; cutghost is the same everywhere */
-
-void PairTDN::check_ghost_shell()
-{
-  const double shell = *std::min_element(comm->cutghost, comm->cutghost + 3);
-  if (domain->triclinic == 0 && shell < impl->cutoff())
-    error->all(FLERR, "Pair style tdn: the ghost shell of {} is thinner than the model's cutoff {}: "
-                      "raise comm_modify cutoff", shell, impl->cutoff());
-}
-
-/* called in every step */
-
-void PairTDN::compute(int eflag, int vflag)
-{
-  ev_init(eflag, vflag);
-  guarded([&] { evaluate(); }, false);
-  check_finite();
-  add_forces();
-  if (eflag_either) tally_energy();
-  if (vflag_either) tally_virial();
-}
-
-/* LAMMPS lists -> graph -> energies and forces; collective, with no atoms too */
-
-void PairTDN::evaluate()
-{
-  auto &m = *impl;
-  if (neighbor->ago == 0 || m.stale) {
-    check_ghost_shell();
-    m.exchange.rebuild(*list, m.species_of_type);
-    m.stale = false;
-  }
-  m.graph.build({.positions = atom->x,
-                 .ilist = list->ilist,
-                 .n_centers = list->inum,
-                 .numneigh = list->numneigh,
-                 .firstneigh = list->firstneigh,
-                 .neighbor_mask = NEIGHMASK,
-                 .row_of_atom = m.exchange.row_of_atom().data(),
-                 .species_of_atom = m.exchange.species_of_atom().data()});
-  const auto result = m.evaluator->evaluate(m.graph.tensors(), m.exchange, m.forces);
-  const bool direct = m.forces == tdn::ForceKind::DIRECT;
-  m.energies = result.atom_energies.to(at::kCPU, at::kDouble).contiguous();
-  m.gradients = (direct ? result.direct_forces : result.edge_gradients)
-                    .to(at::kCPU, at::kDouble).contiguous();
-}
-
-/* a number that is none must not travel on silently */
-
-void PairTDN::check_finite()
-{
-  const auto &m = *impl;
-  const double *energies = m.energies.const_data_ptr<double>();
-  const double *gradients = m.gradients.const_data_ptr<double>();
-  const bool direct = m.forces == tdn::ForceKind::DIRECT;
-  const char *what = nullptr;
-  int i = -1;
-  for (int64_t k = 0; k < m.energies.numel() && !what; k++)
-    if (!std::isfinite(energies[k])) {
-      what = "energy";
-      i = m.exchange.atom_of_row(k);
-    }
-  for (int64_t k = 0; k < m.gradients.numel() && !what; k++)
-    if (!std::isfinite(gradients[k])) {
-      what = "force";
-      i = direct ? m.exchange.atom_of_row(k / 3) : m.graph.center_atom(k / 3);
-    }
-  if (what)
-    error->one(FLERR,
-               "Pair style tdn: the {} of atom {} is not a finite number at step {} on rank {}: look "
-               "for overlapping atoms or use a smaller time step",
-               what, atom->tag[i], update->ntimestep, comm->me);
-}
-
-/* F_i = -dE/dr_i; the neighbor of an edge may be a ghost, whose force LAMMPS sends back */
-
-void PairTDN::add_forces()
-{
-  auto &m = *impl;
-  double **f = atom->f;
-  const double unit = m.force_unit();
-  const double *g = m.gradients.const_data_ptr<double>();
-  if (m.forces == tdn::ForceKind::DIRECT) {
-    for (int64_t row = 0; row < m.exchange.n_owned(); row++, g += 3)
-      for (int k = 0; k < 3; k++) f[m.exchange.atom_of_row(row)][k] += unit * g[k];
-    return;
-  }
-  for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
-    double *fi = f[m.graph.center_atom(e)], *fj = f[m.graph.neighbor_atom(e)];
-    for (int k = 0; k < 3; k++) {
-      fi[k] += unit * g[k];
-      fj[k] -= unit * g[k];
-    }
-  }
-}
-
-/* ---------------------------------------------------------------------- */
-
-void PairTDN::tally_energy()
-{
-  const auto &m = *impl;
-  const double *energies = m.energies.const_data_ptr<double>();
-  for (int64_t row = 0; row < m.exchange.n_owned(); row++) {
-    const double energy = m.units.eV * energies[row];
-    if (eflag_global) eng_vdwl += energy;
-    if (eflag_atom) eatom[m.exchange.atom_of_row(row)] += energy;
-  }
-}
-
-/* W = -sum r_ij (x) dE/dr_ij; both ends of an edge get half, which is its centroid form as well */
-
-void PairTDN::tally_virial()
-{
-  static constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};    // xx yy zz xy xz yz yx zx zy
-  static constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
-  auto &m = *impl;
-  if (m.forces == tdn::ForceKind::DIRECT) {
-    if (comm->me == 0 && !m.warned_about_virial)
-      error->warning(FLERR, "Pair style tdn: direct forces have no virial, pressure lacks their part");
-    m.warned_about_virial = true;
-    return;
-  }
-  const double unit = m.force_unit();
-  const double *g = m.gradients.const_data_ptr<double>();
-  for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
-    const int ends[2] = {m.graph.center_atom(e), m.graph.neighbor_atom(e)};
-    double w[9];
-    for (int k = 0; k < 9; k++) w[k] = -unit * m.graph.vector(e)[ROW[k]] * g[COLUMN[k]];
-    if (vflag_global)
-      for (int k = 0; k < 6; k++) virial[k] += w[k];
-    for (const int i : ends) {
-      if (vflag_atom)
-        for (int k = 0; k < 6; k++) vatom[i][k] += 0.5 * w[k];
-      if (cvflag_atom)
-        for (int k = 0; k < 9; k++) cvatom[i][k] += 0.5 * w[k];
-    }
-  }
-}
-
-/* ---------------------------------------------------------------------- */
-
-int PairTDN::pack_forward_comm(int n, int *atoms, double *buffer, int /*pbc_flag*/, int * /*pbc*/)
-{
-  return impl->exchange.pack_forward(n, atoms, buffer);
-}
-
-void PairTDN::unpack_forward_comm(int n, int first, double *buffer)
-{
-  impl->exchange.unpack_forward(n, first, buffer);
-}
-
-int PairTDN::pack_reverse_comm(int n, int first, double *buffer)
-{
-  return impl->exchange.pack_reverse(n, first, buffer);
-}
-
-void PairTDN::unpack_reverse_comm(int n, int *atoms, double *buffer)
-{
-  impl->exchange.unpack_reverse(n, atoms, buffer);
-}
-
-/* ---------------------------------------------------------------------- */
-
-double PairTDN::memory_usage()
-{
-  return Pair::memory_usage() + impl->graph.memory_usage() + impl->exchange.memory_usage();
 }

@@ -72,7 +72,7 @@ std::string weaknesses(const ModelMetadata &model)
     out = "gives a per-atom energy that does not grow with the number of atoms";
   if (!model.smooth_cutoff)
     out += std::string(out.empty() ? "" : " and ") +
-        "has no smooth cutoff, so energy jumps when a pair crosses it";
+           "has no smooth cutoff, so energy jumps when a pair crosses it";
   return out;
 }
 

@@ -1,4 +1,5 @@
-// CPU kernels of the edge product; every other device computes the same with plain tensor operations.
+// CPU kernels of the edge product; every other device computes the same with plain tensor
+// operations.
 
 #include "edge_product.h"
 
@@ -33,8 +34,7 @@ template <typename T> struct Operands {
 };
 
 /// Matrix rows known at compile time (D > 0) let the compiler unroll and vectorize over channels.
-template <typename T, int D>
-TDN_INLINE void forward_edge(const Operands<T> &a, int64_t e)
+template <typename T, int D> TDN_INLINE void forward_edge(const Operands<T> &a, int64_t e)
 {
   const int64_t d = D ? D : a.d, n = a.n_channels;
   const T *__restrict K = a.coupling + e * d * d;
@@ -50,8 +50,7 @@ TDN_INLINE void forward_edge(const Operands<T> &a, int64_t e)
 }
 
 /// grad_message = w * K^T g;  with p = K^T g also grad_weight = sum_i m p.
-template <typename T, int D>
-TDN_INLINE void backward_edge(const Operands<T> &a, int64_t e)
+template <typename T, int D> TDN_INLINE void backward_edge(const Operands<T> &a, int64_t e)
 {
   const int64_t d = D ? D : a.d, n = a.n_channels;
   const T *__restrict K = a.coupling + e * d * d;
@@ -75,21 +74,20 @@ TDN_INLINE void backward_edge(const Operands<T> &a, int64_t e)
       std::array<T, 8> part{};
       int64_t c = 0;
       for (; c + 8 <= n; c += 8)
-        for (int64_t l = 0; l < 8; ++l)
-          part[l] += w[c + l] * g[k * n + c + l] * m[i * n + c + l];
+        for (int64_t l = 0; l < 8; ++l) part[l] += w[c + l] * g[k * n + c + l] * m[i * n + c + l];
       for (; c < n; ++c) part[0] += w[c] * g[k * n + c] * m[i * n + c];
-      gK[k * d + i] = ((part[0] + part[1]) + (part[2] + part[3])) +
-          ((part[4] + part[5]) + (part[6] + part[7]));
+      gK[k * d + i] =
+          ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
     }
 }
 
 template <typename T> using Edges = void (*)(const Operands<T> &, int64_t, int64_t);
 
 // Multiversioned functions cannot be templates, hence one named function per type and size.
-#define TDN_RANGE(NAME, EDGE, T, D)                                             \
+#define TDN_RANGE(NAME, EDGE, T, D)                                                  \
   TDN_CLONES void NAME##_##T##_##D(const Operands<T> &a, int64_t begin, int64_t end) \
-  {                                                                             \
-    for (int64_t e = begin; e < end; ++e) EDGE<T, D>(a, e);                     \
+  {                                                                                  \
+    for (int64_t e = begin; e < end; ++e) EDGE<T, D>(a, e);                          \
   }
 #define TDN_RANGES(NAME, EDGE, T) \
   TDN_RANGE(NAME, EDGE, T, 0)     \
@@ -102,12 +100,16 @@ TDN_RANGES(forward, forward_edge, double)
 TDN_RANGES(backward, backward_edge, float)
 TDN_RANGES(backward, backward_edge, double)
 
-#define TDN_PICK(NAME, T)              \
-  switch (d) {                         \
-    case 4: return NAME##_##T##_4;     \
-    case 9: return NAME##_##T##_9;     \
-    case 16: return NAME##_##T##_16;   \
-    default: return NAME##_##T##_0;    \
+#define TDN_PICK(NAME, T)     \
+  switch (d) {                \
+    case 4:                   \
+      return NAME##_##T##_4;  \
+    case 9:                   \
+      return NAME##_##T##_9;  \
+    case 16:                  \
+      return NAME##_##T##_16; \
+    default:                  \
+      return NAME##_##T##_0;  \
   }
 
 template <typename T> Edges<T> forward_range(int64_t d)
@@ -121,7 +123,10 @@ template <typename T> Edges<T> backward_range(int64_t d)
 }
 
 /// Edges per task, so that a task is worth the price of starting it.
-int64_t grain(int64_t d, int64_t n_channels) { return std::max<int64_t>(1, 65536 / (d * d * n_channels + 1)); }
+int64_t grain(int64_t d, int64_t n_channels)
+{
+  return std::max<int64_t>(1, 65536 / (d * d * n_channels + 1));
+}
 
 void check_shapes(const at::Tensor &coupling, const at::Tensor &message, const at::Tensor &weight)
 {
@@ -139,8 +144,7 @@ void check_shapes(const at::Tensor &coupling, const at::Tensor &message, const a
 
 bool has_kernel(const at::Tensor &t)
 {
-  return t.device().is_cpu() &&
-      (t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble);
+  return t.device().is_cpu() && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble);
 }
 
 }    // namespace
@@ -180,9 +184,10 @@ edge_product_backward_recorded(const at::Tensor &gradient, const at::Tensor &cou
           (gradient * at::matmul(coupling, message)).sum(1)};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor>
-edge_product_backward(const at::Tensor &gradient, const at::Tensor &coupling,
-                      const at::Tensor &message, const at::Tensor &weight)
+std::tuple<at::Tensor, at::Tensor, at::Tensor> edge_product_backward(const at::Tensor &gradient,
+                                                                     const at::Tensor &coupling,
+                                                                     const at::Tensor &message,
+                                                                     const at::Tensor &weight)
 {
   if (!has_kernel(message))
     return edge_product_backward_recorded(gradient, coupling, message, weight);

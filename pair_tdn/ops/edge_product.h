@@ -13,9 +13,10 @@ at::Tensor edge_product(const at::Tensor &coupling, const at::Tensor &message,
                         const at::Tensor &weight);
 
 /// Gradients of coupling, message and weight for a given gradient (E,d,C) of the product.
-std::tuple<at::Tensor, at::Tensor, at::Tensor>
-edge_product_backward(const at::Tensor &gradient, const at::Tensor &coupling,
-                      const at::Tensor &message, const at::Tensor &weight);
+std::tuple<at::Tensor, at::Tensor, at::Tensor> edge_product_backward(const at::Tensor &gradient,
+                                                                     const at::Tensor &coupling,
+                                                                     const at::Tensor &message,
+                                                                     const at::Tensor &weight);
 
 /// The same in plain tensor operations, which autograd can differentiate again.
 std::tuple<at::Tensor, at::Tensor, at::Tensor>

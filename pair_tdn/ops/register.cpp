@@ -25,8 +25,7 @@ struct EdgeProduct : public torch::autograd::Function<EdgeProduct> {
     // A backward pass that is itself differentiated needs recorded operations.
     const auto derivative = at::GradMode::is_enabled() ? tdn::edge_product_backward_recorded
                                                        : tdn::edge_product_backward;
-    const auto [coupling, message, weight] =
-        derivative(gradients[0], saved[0], saved[1], saved[2]);
+    const auto [coupling, message, weight] = derivative(gradients[0], saved[0], saved[1], saved[2]);
     return {coupling, message, weight};
   }
 };

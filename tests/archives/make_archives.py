@@ -11,8 +11,9 @@ import warnings
 from pathlib import Path
 
 import torch
-from tdn import schema
 from torch import Tensor, nn
+
+from tdn import schema
 
 CUTOFF = 3.0  # angstrom
 ELEMENTS = ("H", "O")

@@ -43,17 +43,21 @@ class SinglePoint:
     energy: float
     atom_energies: np.ndarray  #: (n_atoms)
     forces: np.ndarray  #: (n_atoms, 3) eV/angstrom, in the frame of the structure given
-    virial: np.ndarray  #: (6) eV, xx yy zz xy xz yz, in LAMMPS's frame (that of the structure if its cell is triangular)
+    virial: (
+        np.ndarray
+    )  #: (6) eV, xx yy zz xy xz yz, in LAMMPS's frame (that of the structure if its cell is triangular)
     atom_virials: np.ndarray  #: (6) eV, sum of the per-atom virials
     centroid_virials: np.ndarray  #: (9) eV, sum of the centroid virials, xx yy zz xy xz yz yx zx zy
     run: Run
 
 
-def run(text: str, n_ranks: int, folder: Path, timeout: float = 120, **environment: str) -> Run:
+def run(
+    text: str, n_ranks: int, folder: Path, timeout: float = 120, options: tuple[str, ...] = (), **environment: str
+) -> Run:
     """Run an input file on ``n_ranks`` ranks in ``folder``; a run that hangs is an error after ``timeout`` seconds."""
     (folder / "in.test").write_text(text)
     start = [str(BIN / "mpirun"), "-n", str(n_ranks)] if n_ranks > 1 else []
-    command = [*start, str(BIN / "lmp"), "-in", "in.test", "-log", "none"]
+    command = [*start, str(BIN / "lmp"), "-in", "in.test", "-log", "none", *options]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -124,8 +128,8 @@ print "energy = $(pe:%.17g)"
 print "volume = $(vol:%.17g)"
 print "pressure = $(c_p[1]:%.17g) $(c_p[2]:%.17g) $(c_p[3]:%.17g) $(c_p[4]:%.17g) $(c_p[5]:%.17g) $(c_p[6]:%.17g)"
 print "stress = $(c_rs[1]:%.17g) $(c_rs[2]:%.17g) $(c_rs[3]:%.17g) $(c_rs[4]:%.17g) $(c_rs[5]:%.17g) $(c_rs[6]:%.17g)"
-print "centroid = $(c_rc[1]:%.17g) $(c_rc[2]:%.17g) $(c_rc[3]:%.17g) $(c_rc[4]:%.17g) $(c_rc[5]:%.17g) $(c_rc[6]:%.17g) &
- $(c_rc[7]:%.17g) $(c_rc[8]:%.17g) $(c_rc[9]:%.17g)"
+print "centroid = $(c_rc[1]:%.17g) $(c_rc[2]:%.17g) $(c_rc[3]:%.17g) $(c_rc[4]:%.17g) $(c_rc[5]:%.17g) &
+ $(c_rc[6]:%.17g) $(c_rc[7]:%.17g) $(c_rc[8]:%.17g) $(c_rc[9]:%.17g)"
 """
 
 

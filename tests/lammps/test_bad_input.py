@@ -113,9 +113,7 @@ def test_wrong_number_of_elements(folder: Path):
 
 
 def test_newton_off(folder: Path):
-    sentence = (
-        "newton pair is off but forces on ghost atoms must be sent back: write newton on before the box is made"
-    )
+    sentence = "newton pair is off but forces on ghost atoms must be sent back: write newton on before the box is made"
     fails(folder, sentence, before="newton off")
 
 
@@ -170,7 +168,9 @@ def test_energy_that_is_no_number_names_step_and_atom(folder: Path):
     model = PairModel()
     model.stiffness[3] = torch.nan  # O with O
     write(model, label("pair", [1], "float32", {}), folder / "nan.tdn.pt")
-    write_data(ase.Atoms("HO2", positions=[[5, 5, 5], [6, 5, 5], [5, 6, 5]], cell=[10] * 3), ["H", "O"], folder / "data.test")
+    write_data(
+        ase.Atoms("HO2", positions=[[5, 5, 5], [6, 5, 5], [5, 6, 5]], cell=[10] * 3), ["H", "O"], folder / "data.test"
+    )
     text = f"{setup(ATOMS)}pair_style tdn device cpu\npair_coeff * * nan.tdn.pt H O\nrun 0\n"
     done = run(text, 1, folder)
     assert done.returncode != 0

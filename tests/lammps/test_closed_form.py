@@ -171,7 +171,7 @@ def test_forces_by_central_differences(archives, tmp_path: Path):
     forces = single_point(atoms, archives["message", "float64"], ELEMENTS, tmp_path, 2).forces
     step = 1e-4
     moves = "".join(
-        f"displace_atoms one move {d[0]} {d[1]} {d[2]} units box\nrun 0 post no\nprint \"e = $(pe:%.17g)\"\n"
+        f'displace_atoms one move {d[0]} {d[1]} {d[2]} units box\nrun 0 post no\nprint "e = $(pe:%.17g)"\n'
         for d in (step * np.array([[1, 0, 0], [-2, 0, 0], [1, 1, 0], [0, -2, 0], [0, 1, 1], [0, 0, -2], [0, 0, 1]]))
     )
     text = setup(atoms) + f"pair_style tdn device cpu\npair_coeff * * {archives['message', 'float64']} H O\n"
