@@ -30,7 +30,7 @@ N_ATOMS = 192
 def run_lammps(copies: int, nvt_steps: int, nve_steps: int) -> str:
     """Run in.water, show its thermo output as it comes, return all of it."""
     options = {"copies": copies, "nvt_steps": nvt_steps, "nve_steps": nve_steps, "out": OUT.name}
-    command = [BIN / "mpirun", "-n", N_RANKS, BIN / "lmp", "-in", "in.water"]
+    command = [BIN / "mpirun", "-n", N_RANKS, BIN / "lmp", "-in", "in.water", "-log", "none"]
     for name, value in options.items():
         command += ["-var", name, value]
     text = []
