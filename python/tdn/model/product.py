@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from tdn.model.clebsch_gordan import component_scale, coupling_tensor
 from tdn.model.config import ModelConfig
+from tdn.model.cp_decomposition import cp_factors
+from tdn.model.tensor_product import apply_edge_matrix, edge_matrix, edge_matrix_from_factors
 
 
 class EdgeProduct(nn.Module):
@@ -20,7 +22,7 @@ class EdgeProduct(nn.Module):
 
     def forward(self, matrix: Tensor, first: Tensor, weight: Tensor) -> Tensor:
         """(n_edges, d, d), (n_edges, d, C), (n_edges, C) -> (n_edges, d, C)."""
-        return torch.bmm(matrix, first) * weight.unsqueeze(1)
+        return apply_edge_matrix(matrix, first, weight)
 
 
 class ExactCoupling(nn.Module):
@@ -45,8 +47,7 @@ class ExactCoupling(nn.Module):
 
     def forward(self, harmonics: Tensor) -> Tensor:
         """Spherical harmonics (n_edges, d) -> edge matrices (n_edges, d, d), [k output, i first operand]."""
-        dim = harmonics.size(1)
-        return (harmonics @ self.tensor.reshape(dim * dim, dim).t()).view(-1, dim, dim)
+        return edge_matrix(self.tensor, harmonics)
 
 
 class CPCoupling(nn.Module):
@@ -64,15 +65,11 @@ class CPCoupling(nn.Module):
 
     def forward(self, harmonics: Tensor) -> Tensor:
         """Spherical harmonics (n_edges, d) -> edge matrices (n_edges, d, d), [k output, i first operand]."""
-        dim = harmonics.size(1)
-        tensor = torch.einsum("kr,ir,jr->kij", self.output, self.first, self.second)
-        return (harmonics @ tensor.reshape(dim * dim, dim).t()).view(-1, dim, dim)
+        return edge_matrix_from_factors(self.output, self.first, self.second, harmonics)
 
 
 def fitted_factors(config: ModelConfig, rank: int) -> list[Tensor]:
     """CP factors (first, second, output) of the setting's coupling tensor, each (d, rank) float64."""
-    from tdn.model.cp_decomposition import cp_factors
-
     factors = cp_factors(config.l_max, rank, config.paths)
     if not config.smooth:
         return [factors.first, factors.second, factors.output]
