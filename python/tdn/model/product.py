@@ -57,6 +57,11 @@ class CPCoupling(nn.Module):
     filled from a state.
     """
 
+    if TYPE_CHECKING:
+        first: Tensor
+        second: Tensor
+        output: Tensor
+
     def __init__(self, config: ModelConfig, rank: int, fitted: bool) -> None:
         super().__init__()
         factors = fitted_factors(config, rank) if fitted else [torch.zeros(config.n_components, rank)] * 3
