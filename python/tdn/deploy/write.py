@@ -18,6 +18,7 @@ from tdn.deploy.label import make_label
 from tdn.deploy.rewrite import deployable
 from tdn.deploy.verify import Verdict, table, verify
 from tdn.errors import TDNError
+from tdn.files import check_target
 from tdn.model import TDN
 
 
@@ -62,11 +63,7 @@ def write_archive(
     Raises:
         TDNError: the file exists, or a check failed (then nothing is left at ``path``).
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise TDNError(f"'{path}' exists already; choose another name or allow overwriting it (--overwrite)")
-    if not path.parent.is_dir():
-        raise TDNError(f"folder '{path.parent}' of the archive does not exist; create it first")
+    path = check_target(path, overwrite)
     dtype = dtype or model.dtype
     label = make_label(model, dtype, name or path.name.split(".")[0], training or {})
     part = path.with_name(path.name + ".part")

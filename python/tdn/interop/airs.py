@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError
+from tdn.files import read_tensors
 from tdn.model import TDN, ModelConfig
 
 #: The published one-hot embedding has 80 columns, the column is the atomic number; column 0 is no element.
@@ -75,16 +76,7 @@ def load_airs(
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """State dict with plain names, EMA weights put in when present. Only tensors and plain types are unpickled."""
-    path = Path(path)
-    if not path.is_file():
-        raise TDNError(f"checkpoint '{path}' does not exist; give the .pth file of the published code")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch.load raises many kinds for a file that is not a checkpoint
-        reason = (str(problem) or type(problem).__name__).splitlines()[0]
-        raise TDNError(f"'{path}' cannot be read as a checkpoint ({reason}); give a .pth file with tensors") from None
-    if not isinstance(content, dict):
-        raise TDNError(f"'{path}' holds a {type(content).__name__}, not a state dict; give a checkpoint of the model")
+    content = read_tensors(path, "the .pth file of the published code")
     raw = content.get("model_state_dict", content)
     state = {plain_name(name): value for name, value in raw.items() if isinstance(value, Tensor)}
     averaged = content.get("ema_state_dict")
@@ -101,7 +93,7 @@ def is_factor(name: str) -> bool:
     return name.rsplit(".", 1)[-1] in ("cp_a", "cp_b", "cp_c")
 
 
-def with_average(state: dict[str, Tensor], shadow: list[Tensor], path: Path) -> dict[str, Tensor]:
+def with_average(state: dict[str, Tensor], shadow: list[Tensor], path: str | Path) -> dict[str, Tensor]:
     """Replace the trained parameters by their moving averages, which lie in the order of the parameters."""
     names = [name for name in state if not is_factor(name)]
     if len(names) != len(shadow) or any(state[n].shape != s.shape for n, s in zip(names, shadow, strict=True)):

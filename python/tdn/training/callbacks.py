@@ -10,7 +10,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from tdn.training.checkpoint import KEY, write_atomically
+from tdn.files import write_atomically
+from tdn.training.checkpoint import KEY
 from tdn.training.metrics import UNITS
 from tdn.training.module import TrainingModule
 

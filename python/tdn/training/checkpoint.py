@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tdn.errors import TDNError
+from tdn.files import check_target, read_tensors, write_atomically
 
 if TYPE_CHECKING:
     from tdn.model import TDN
@@ -59,15 +59,8 @@ def plain(value: Any) -> Any:
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Whole content of a checkpoint; only tensors and plain types are accepted."""
-    path = Path(path)
-    if not path.is_file():
-        raise TDNError(f"checkpoint '{path}' does not exist; give the path of a best.ckpt or last.ckpt")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch.load raises many kinds for a file that is not a checkpoint
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise TDNError(f"'{path}' cannot be read as a checkpoint ({reason}); train it again or copy it anew") from None
-    if not isinstance(content, dict) or KEY not in content:
+    content = read_tensors(path, "a best.ckpt or last.ckpt of tdn train")
+    if KEY not in content:
         raise TDNError(f"'{path}' is not a checkpoint of tdn: it has no entry '{KEY}'; give one that tdn train wrote")
     version = content[KEY]["format_version"]
     if version > FORMAT_VERSION:
@@ -87,13 +80,9 @@ def load_model(path: str | Path) -> TDN:
 
 def save_model(model: TDN, path: str | Path, summary: dict[str, Any], overwrite: bool = False) -> None:
     """Write a model that was not trained here (imported weights) as a checkpoint that ``load_model`` reads."""
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise TDNError(f"'{path}' exists already; choose another name or allow overwriting it (--overwrite)")
-    if not path.parent.is_dir():
-        raise TDNError(f"folder '{path.parent}' of the checkpoint does not exist; create it first")
+    target = check_target(path, overwrite)
     content = {KEY: pack(model, summary)}
-    write_atomically(lambda part: torch.save(content, part), path)
+    write_atomically(lambda part: torch.save(content, part), target)
 
 
 @contextmanager
@@ -110,10 +99,3 @@ def default_dtype(name: str) -> Iterator[None]:
 def training_summary(path: str | Path) -> dict[str, Any]:
     """What a checkpoint's model was trained on and its errors."""
     return read_checkpoint(path)[KEY]["training"]
-
-
-def write_atomically(content_writer: Callable[[str], Any], path: Path) -> None:
-    """Call ``content_writer(temporary path)`` and put the result in place, so that a stop leaves the old file whole."""
-    temporary = path.with_suffix(path.suffix + ".part")
-    content_writer(str(temporary))
-    os.replace(temporary, path)
