@@ -37,7 +37,11 @@ $(BIN)/python:
 
 # Prints one list of requirements of pyproject.toml: build, run, test or dev.
 define REQUIREMENTS
-import sys, tomllib
+import sys
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    from pip._vendor import tomli as tomllib
 table = tomllib.load(open("pyproject.toml", "rb"))
 project = table["project"]
 lists = {"build": table["build-system"]["requires"], "run": project["dependencies"], **project["optional-dependencies"]}

@@ -35,9 +35,7 @@ def run_lammps(copies: int, nvt_steps: int, nve_steps: int) -> str:
         command += ["-var", name, value]
     text = []
     arguments = [str(word) for word in command]
-    with subprocess.Popen(
-        arguments, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with subprocess.Popen(arguments, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout or ():
             text.append(line)
             if re.match(r"\s+(Step|\d+)\s", line) or line.startswith(("Pair style tdn", "ERROR", "WARNING")):

@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <optional>
+
 namespace {
 
 using torch::autograd::AutogradContext;
@@ -36,19 +38,27 @@ at::Tensor edge_product_autograd(const at::Tensor &coupling, const at::Tensor &m
   return EdgeProduct::apply(coupling, message, weight);
 }
 
+/// A process may hold two copies of this library (an installed package and a plugin built
+/// elsewhere); torch aborts at a second definition of an operator, so the first copy serves both.
+class Registration {
+ public:
+  Registration()
+  {
+    if (c10::Dispatcher::singleton().findSchema({"tdn::edge_product", ""})) return;
+    definitions_.emplace(torch::Library::DEF, "tdn", std::nullopt, __FILE__, __LINE__);
+    definitions_->def("edge_product(Tensor coupling, Tensor message, Tensor weight) -> Tensor");
+    kernels_.emplace(torch::Library::IMPL, "tdn", c10::DispatchKey::CompositeExplicitAutograd,
+                     __FILE__, __LINE__);
+    kernels_->impl("edge_product", tdn::edge_product);
+    derivatives_.emplace(torch::Library::IMPL, "tdn", c10::DispatchKey::Autograd, __FILE__,
+                         __LINE__);
+    derivatives_->impl("edge_product", edge_product_autograd);
+  }
+
+ private:
+  std::optional<torch::Library> definitions_, kernels_, derivatives_;
+};
+
+const Registration registration;
+
 }    // namespace
-
-TORCH_LIBRARY(tdn, library)
-{
-  library.def("edge_product(Tensor coupling, Tensor message, Tensor weight) -> Tensor");
-}
-
-TORCH_LIBRARY_IMPL(tdn, CompositeExplicitAutograd, library)
-{
-  library.impl("edge_product", tdn::edge_product);
-}
-
-TORCH_LIBRARY_IMPL(tdn, Autograd, library)
-{
-  library.impl("edge_product", edge_product_autograd);
-}

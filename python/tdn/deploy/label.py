@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ def make_label(model: TDN, dtype: torch.dtype, name: str, training: dict[str, An
         schema.CITATION: CITATION,
         schema.TORCH_VERSION: str(torch.__version__),
         "tdn_version": tdn.__version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "weights_hash": weights_hash(model),
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "cp_error": cp_error(model),
