@@ -1,11 +1,8 @@
 """Closed-form archives, written once per session."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "archives")]
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,13 @@
 """tdn._core runs archives without LAMMPS and gives the formula's numbers."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from make_archives import make_archive
 
 from tdn.errors import TDNError
-
-sys.path.append(str(Path(__file__).parents[1] / "archives"))
-from make_archives import make_archive
 
 core = pytest.importorskip("tdn._core")
 

@@ -135,7 +135,7 @@ class TestWriting:
         assert read_label(path)[schema.MODEL_NAME] == "a"
 
     def test_missing_folder(self, small, tmp_path):
-        with pytest.raises(TDNError, match="of the archive does not exist; create it first"):
+        with pytest.raises(TDNError, match="of the file to write does not exist; create it first"):
             write_archive(small, tmp_path / "none" / "a.tdn.pt")
 
     @pytest.mark.parametrize("value", [1.0, math.nan])
