@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 BIN = Path(sys.executable).parent
 #: copies along each axis -> steps of NVT and of NVE
-RUNS = {1: (400, 400), 2: (20, 20)}
+RUNS = {1: (400, 800), 2: (20, 40)}
 N_RANKS = 2
 N_ATOMS = 192
 
@@ -56,14 +56,20 @@ def last_thermo(output: str) -> np.ndarray:
     return np.array(rows)
 
 
+def slope_with_error(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope of a straight line and its standard error, taking the deviations as independent."""
+    coefficients, covariance = np.polyfit(x, y, 1, cov=True)
+    return float(coefficients[0]), float(np.sqrt(covariance[0, 0]))
+
+
 def summarize(output: str, n_atoms: int) -> None:
     """Energy drift (slope of a straight line), its scatter, temperature and speed of the NVE part."""
     rows = last_thermo(output)
     picoseconds, energy = rows[:, 1], rows[:, 4] / n_atoms
-    slope = np.polyfit(picoseconds, energy, 1)[0]
+    slope, error = slope_with_error(picoseconds, energy)
     speeds = re.findall(r"([\d.]+) timesteps/s", output)
-    print(f"{n_atoms} atoms on {N_RANKS} ranks, NVE of {picoseconds[-1] - picoseconds[0]:.3f} ps:")
-    print(f"  energy drift {slope:.1e} eV/atom/ps, rms deviation {np.std(energy):.1e} eV/atom")
+    print(f"{n_atoms} atoms on {N_RANKS} ranks, NVE over {picoseconds[-1] - picoseconds[0]:.3f} ps:")
+    print(f"  energy drift {slope:.1e} +- {error:.1e} eV/atom/ps, rms fluctuation {np.std(energy):.1e} eV/atom")
     print(f"  mean temperature {rows[:, 2].mean():.0f} K, {speeds[-1]} steps per second")
 
 
