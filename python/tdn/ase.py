@@ -22,13 +22,14 @@ class TDNCalculator(Calculator):
 
     Args:
         model: checkpoint, archive, or a model that is loaded already.
-        device: torch device.
+        device: torch device; the model is moved there.
         dtype: ``float32``, ``float64`` or a torch dtype; the model's own when None. Archives have one precision.
         forces: ``gradient`` or ``direct``; the model's default when None.
 
     For an imported model of the published code (energy convention ``per_atom``) the potential energy is the number of
     atoms times the model's per-atom energy, while gradient forces are minus the gradient of the model's raw output,
-    as the published code defines them: they are not the gradient of that potential energy.
+    as the published code defines them: they are not the gradient of that potential energy, and the stress belongs to
+    them. Direct forces have no stress.
     """
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]  # ASE's base class does not call it a ClassVar
@@ -48,10 +49,10 @@ class TDNCalculator(Calculator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        loaded = load(model, device) if isinstance(model, str | Path) else model
-        self.model = in_precision(loaded, dtype)
+        loaded = load(model) if isinstance(model, str | Path) else model
+        self.model = in_precision(loaded, dtype).to(device)
         self.device = device
-        self.forces = forces
+        self.forces = forces or self.model.force_kinds[0]
 
     def calculate(
         self,
@@ -63,11 +64,14 @@ class TDNCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         structure = self.atoms  # a copy that ASE keeps
         assert structure is not None
-        periodic = bool(structure.pbc.all())
-        if "stress" in (properties or ()) and not periodic:
-            raise TDNError(f"stress needs a structure periodic in three directions, this one has pbc {structure.pbc}")
+        stress = bool(structure.pbc.all()) and self.forces != "direct"
+        if "stress" in (properties or ()) and not stress:
+            raise TDNError(
+                f"there is no stress for pbc {structure.pbc.tolist()} and {self.forces} forces; "
+                "use a structure periodic in three directions and forces='gradient'"
+            )
         graph = graph_from_atoms(structure, self.model.elements, self.model.cutoff)
-        result = self.model(graph.to(self.device, self.model.dtype), stress=periodic, forces=self.forces)
+        result = self.model(graph.to(self.device, self.model.dtype), stress=stress, forces=self.forces)
         assert result.forces is not None
         factor = len(structure) if self.model.energy_convention == "per_atom" else 1
         energy = factor * result.energy.item()

@@ -61,7 +61,7 @@ def test_imported_model_keeps_the_published_conventions(shared_data):
 def test_stress_of_a_molecule_is_refused():
     atoms = structures.ethanol()
     atoms.calc = TDNCalculator(random_model(("C", "H", "O")))
-    with pytest.raises(TDNError, match="stress needs a structure periodic"):
+    with pytest.raises(TDNError, match="use a structure periodic in three directions"):
         atoms.get_stress()
 
 
@@ -70,3 +70,28 @@ def test_unknown_element_is_named():
     atoms.calc = TDNCalculator(random_model(("C", "H")))
     with pytest.raises(TDNError, match="element O is not in the model, which knows C H"):
         atoms.get_potential_energy()
+
+
+def test_kind_of_forces_is_checked(shared_data):
+    path = shared_data / "official-tdn" / "tdn_C32_L1_N2.state_dict.pt"
+    atoms = structures.ethanol()
+    atoms.calc = TDNCalculator(load_airs(path), forces="Direct")
+    with pytest.raises(TDNError, match="forces is 'Direct'; use one of gradient, direct, both"):
+        atoms.get_forces()
+    atoms.calc = TDNCalculator(random_model(("C", "H", "O")), forces="direct")
+    with pytest.raises(TDNError, match="no head for direct forces"):
+        atoms.get_forces()
+
+
+def test_direct_forces_have_no_stress(shared_data):
+    atoms = structures.silicon_triclinic()
+    atoms.calc = TDNCalculator(load_airs(shared_data / "official-tdn" / "tdn_C32_L1_N2.state_dict.pt"))
+    assert atoms.get_forces().shape == (64, 3)
+    with pytest.raises(TDNError, match="forces='gradient'"):
+        atoms.get_stress()
+
+
+def test_graph_in_another_precision_is_refused():
+    model = random_model(("C", "H", "O"))
+    with pytest.raises(TDNError, match=r"use graph\.to\(dtype=model\.dtype\)"):
+        model(graph_of(model, structures.ethanol()).to(dtype=torch.float32))

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from tolerances import FINITE_DIFFERENCES, INVARIANCE
 
 from tdn.model import TDN, ModelConfig
+from tdn.model.radial import polynomial_envelope
 
 DEGREES = (1, 2, 3)
 
@@ -198,6 +199,18 @@ def test_energy_has_two_continuous_derivatives_at_the_cutoff(l_max):
     assert jumps[1] < 0.2 * jumps[0] + 1e-10, jumps
     slopes = crossing_slopes(model, np.array([-1e-7, 1e-7]))
     assert abs(slopes[1] - slopes[0]) < 1e-8  # 2e-7 angstrom apart: the smooth change alone
+
+
+def test_envelope_keeps_its_digits_near_the_cutoff():
+    """float32 loses nothing in the last hundredth of an angstrom, and the values are those of the usual form."""
+    r = torch.linspace(0.0, 5.0, 1001, dtype=torch.float64)
+    x, p = r / 5.0, 6
+    usual = 1 - 0.5 * (p + 1) * (p + 2) * x**p + p * (p + 2) * x ** (p + 1) - 0.5 * p * (p + 1) * x ** (p + 2)
+    exact = polynomial_envelope(r, 5.0, p)
+    torch.testing.assert_close(exact, usual, rtol=0, atol=1e-13)
+    near = torch.linspace(4.9, 5.0, 1001, dtype=torch.float64)
+    exact, single = polynomial_envelope(near, 5.0, p), polynomial_envelope(near.float(), 5.0, p)
+    assert (single - exact).abs().max() < 1e-7 and single.min() >= 0
 
 
 def test_a_model_without_envelope_fails_at_the_cutoff():

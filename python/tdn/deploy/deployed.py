@@ -12,7 +12,7 @@ from tdn import schema
 from tdn.data.graph import Graph
 from tdn.deploy.archive import read_label
 from tdn.errors import TDNError
-from tdn.model.tdn import Prediction, detach, edge_gradient, forces_and_virial, stress_from_virial
+from tdn.model.prediction import Prediction, predict
 from tdn.ops import load_library
 
 
@@ -44,27 +44,23 @@ class DeployedModel:
         return torch.float64 if self.label[schema.DTYPE] == "float64" else torch.float32
 
     @property
+    def force_kinds(self) -> tuple[str, ...]:
+        """Kinds of forces the model has, the default first."""
+        return tuple(self.label[schema.FORCE_KINDS])
+
+    @property
     def energy_convention(self) -> str:
         """``extensive`` or ``per_atom``."""
         return str(self.label[schema.ENERGY_CONVENTION])
 
     def __call__(self, graph: Graph, stress: bool = False, forces: str | None = None) -> Prediction:
         """Evaluate a graph; arguments and result as in :meth:`tdn.model.TDN.forward`."""
-        kinds = self.label[schema.FORCE_KINDS]
-        kind = forces or kinds[0]
-        if kind in ("direct", "both") and "direct" not in kinds:
-            raise TDNError("this archive has no head for direct forces; use forces='gradient'")
-        with torch.enable_grad():
-            vectors = graph.vectors.detach().requires_grad_(kind != "direct" or stress)
-            energies, direct = self._run(graph, vectors, kind in ("direct", "both"))
-            energy = energies.new_zeros(graph.n_graphs).index_add(0, graph.batch, energies)
-            if not vectors.requires_grad:
-                return detach(Prediction(energy, energies, direct_forces=direct, kind="direct"))
-            gradient = edge_gradient(energy, vectors, training=False)
-        total, virial = forces_and_virial(graph, vectors, gradient)
-        tension = stress_from_virial(virial, graph.volume) if stress else None
-        shown = "direct" if kind == "direct" else "gradient"
-        return detach(Prediction(energy, energies, total, direct, virial, tension, kind=shown))
+        return predict(self._run, graph, self.force_kinds, self.dtype, stress, forces=forces)
+
+    def to(self, device: torch.device | str) -> DeployedModel:
+        """Move to a device; returns itself."""
+        self.module.to(device)
+        return self
 
     def _run(self, graph: Graph, vectors: Tensor, with_direct: bool) -> tuple[Tensor, Tensor | None]:
         module, species, center, neighbor = self.module, graph.species, graph.center, graph.neighbor

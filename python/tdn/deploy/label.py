@@ -27,7 +27,6 @@ CITATION = """@inproceedings{lin2025tdn,
 def make_label(model: TDN, dtype: torch.dtype, name: str, training: dict[str, Any]) -> dict[str, Any]:
     """Everything known before verification."""
     config = model.config
-    kinds = ["gradient", "direct"] if config.direct_forces else ["gradient"]
     width = config.n_components * config.n_channels
     return {
         schema.FORMAT: schema.FORMAT_NAME,
@@ -42,7 +41,7 @@ def make_label(model: TDN, dtype: torch.dtype, name: str, training: dict[str, An
         schema.LENGTH_UNIT: "angstrom",
         schema.ENERGY_UNIT: "eV",
         schema.ENERGY_CONVENTION: config.energy_convention,
-        schema.FORCE_KINDS: sorted(kinds, key=lambda kind: kind != config.forces),
+        schema.FORCE_KINDS: list(config.force_kinds),
         schema.SMOOTH_CUTOFF: config.smooth,
         schema.MIN_DISTANCE: float(training.get("min_distance") or 0.0),
         schema.CITATION: CITATION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import warnings
@@ -16,10 +17,13 @@ from tdn.data.graph import Graph
 from tdn.deploy.deployed import DeployedModel
 from tdn.deploy.label import make_label
 from tdn.deploy.rewrite import deployable
-from tdn.deploy.verify import Verdict, table, verify
+from tdn.deploy.verify import Verdict, verify
 from tdn.errors import TDNError
 from tdn.files import check_target
 from tdn.model import TDN
+
+#: Records that torch's writer adds by itself.
+WRITER_RECORDS = ("version", "byteorder", ".data/serialization_id")
 
 
 def script(model: TDN, dtype: torch.dtype) -> torch.jit.ScriptModule:
@@ -30,10 +34,18 @@ def script(model: TDN, dtype: torch.dtype) -> torch.jit.ScriptModule:
 
 
 def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path) -> None:
-    """Write module and label into one file."""
+    """Write module and label into one file, without the source positions that TorchScript adds (they name folders)."""
+    buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        torch.jit.save(module, str(path), _extra_files={schema.METADATA_RECORD: json.dumps(label, indent=1)})
+        torch.jit.save(module, buffer, _extra_files={schema.METADATA_RECORD: json.dumps(label, indent=1)})
+    buffer.seek(0)
+    reader, writer = torch._C.PyTorchFileReader(buffer), torch._C.PyTorchFileWriter(str(path))
+    for name in reader.get_all_records():
+        if not name.endswith(".debug_pkl") and name not in WRITER_RECORDS:
+            content = reader.get_record(name)
+            writer.write_record(name, content, len(content))
+    writer.write_end_of_file()
 
 
 def write_archive(
@@ -75,8 +87,7 @@ def write_archive(
         if failed:
             raise TDNError(
                 f"the deployed model fails its check '{failed[0].name}' ({failed[0].value:.1e}, limit "
-                f"{failed[0].limit:.1e}), nothing was written; deploy in float64 or train the model further\n"
-                + table(verdicts)
+                f"{failed[0].limit:.1e}), nothing was written; deploy in float64 or train the model further"
             )
         label["verification"] = {v.name: v.value for v in verdicts}
         label["equivariance_error"] = next(v.value for v in verdicts if "rotation" in v.name)

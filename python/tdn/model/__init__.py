@@ -1,6 +1,7 @@
 """The TDN model: settings, network in segments, predictions."""
 
 from tdn.model.config import ModelConfig
-from tdn.model.tdn import TDN, Prediction
+from tdn.model.prediction import Prediction
+from tdn.model.tdn import TDN
 
 __all__ = ["TDN", "ModelConfig", "Prediction"]

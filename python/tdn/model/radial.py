@@ -16,11 +16,17 @@ from torch.nn import functional as F
 
 
 def polynomial_envelope(distances: Tensor, cutoff: float, power: int) -> Tensor:
-    """1 at zero, 0 with two continuous derivatives at the cutoff and beyond; shape and dtype of ``distances``."""
+    """1 at zero, 0 with two continuous derivatives at the cutoff and beyond; shape and dtype of ``distances``.
+
+    1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2), written as (1 - x)^3 sum_k (k+1)(k+2)/2 x^k with
+    k = 0 .. p - 1, which keeps its digits where it vanishes.
+    """
     x = torch.clamp(distances / cutoff, max=1.0)
-    p = float(power)
-    x_p = x**power
-    return 1.0 - x_p * (0.5 * (p + 1.0) * (p + 2.0) - p * (p + 2.0) * x + 0.5 * p * (p + 1.0) * x * x)
+    total = torch.zeros_like(x)
+    for k in range(power - 1, -1, -1):
+        total = total * x + 0.5 * (k + 1.0) * (k + 2.0)
+    gap = 1.0 - x
+    return gap * gap * gap * total
 
 
 class BesselBasis(nn.Module):
