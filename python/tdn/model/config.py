@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -92,17 +93,25 @@ class ModelConfig:
         lowest = {"n_channels": 1, "n_layers": 1, "n_heads": 1, "n_radial": 1, "envelope_power": 2, "l_max": 0}
         for name, least in lowest.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not is_whole(value, least):
                 raise TDNError(f"model option {name} is {value!r}; give a whole number of at least {least}")
+        if self.cp_rank is not None and not is_whole(self.cp_rank, 1):
+            raise TDNError(f"model option cp_rank is {self.cp_rank!r}; give a whole number of at least 1 or null")
         for name in ("cutoff", "avg_degree", "avg_n_atoms"):
-            if not float(getattr(self, name)) > 0:
-                raise TDNError(f"model option {name} is {getattr(self, name)!r}; give a positive number")
+            if not 0 < float(getattr(self, name)) < math.inf:
+                raise TDNError(f"model option {name} is {getattr(self, name)!r}; give a positive finite number")
         if self.l_max > 4:
             raise TDNError(f"model option l_max is {self.l_max}; degrees up to 4 are supported")
         if self.n_channels % self.n_heads:
             raise TDNError(f"n_heads = {self.n_heads} does not divide n_channels = {self.n_channels}; choose a divisor")
-        if len(self.radial_hidden) != 2:
-            raise TDNError(f"model option radial_hidden is {self.radial_hidden}; give two widths, for example [32, 32]")
+        if len(self.radial_hidden) != 2 or not all(is_whole(width, 1) for width in self.radial_hidden):
+            raise TDNError(
+                f"model option radial_hidden is {self.radial_hidden}; give two whole numbers, for example [32, 32]"
+            )
+        if self.direct_forces and self.l_max == 0:
+            raise TDNError(
+                "model option l_max is 0 but direct_forces needs vectors; set l_max: 1 or direct_forces: false"
+            )
 
     @classmethod
     def paper(cls, elements: tuple[str, ...], **changes: Any) -> ModelConfig:
@@ -157,3 +166,15 @@ class ModelConfig:
     def energy_convention(self) -> str:
         """``extensive`` (eV per structure) or ``per_atom`` (the published model's non-extensive target)."""
         return "extensive" if self.setting == "md" else "per_atom"
+
+    @property
+    def force_kinds(self) -> tuple[str, ...]:
+        """Kinds of forces the model has, the default first."""
+        if not self.direct_forces:
+            return ("gradient",)
+        return ("direct", "gradient") if self.forces == "direct" else ("gradient", "direct")
+
+
+def is_whole(value: object, least: int) -> bool:
+    """Whether an option is a whole number, at least ``least``; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
