@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from ase.build import molecule
+
+from tdn.model import ModelConfig
+from tdn.training.config import config_from_dict
 
 ROOT = Path(__file__).parents[2]
 WATER = ROOT / "examples" / "water"
@@ -43,6 +47,12 @@ def test_python_lines_run(folder: Path, monkeypatch):
     exec(block("import tdn"), names)
     assert names["model"].elements == ("H", "O")
     assert names["atoms"].get_forces().shape == (3, 3)
+
+
+def test_training_configuration_is_valid():
+    config = config_from_dict(yaml.safe_load(block("# water.yaml")))
+    assert config.data.train == "train.xyz"
+    ModelConfig(elements=("H", "O"), **config.model)
 
 
 def test_commands_exist():
