@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tdn.errors import TDNError
+
+#: Numbers of numpy, which a training loop may note beside its tensors (a loss): loading them runs no code of the file.
+_SCALAR: Any = np.float64(0.0).__reduce__()[0]
+NUMPY_SCALARS: list[Any] = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),  # written with numpy 1
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float64", "float32", "int64")),
+]
 
 
 def read_tensors(path: str | Path, expected: str) -> dict[Any, Any]:
@@ -26,13 +37,27 @@ def read_tensors(path: str | Path, expected: str) -> dict[Any, Any]:
     if not path.is_file():
         raise TDNError(f"checkpoint '{path}' does not exist; give {expected}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_SCALARS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch.load raises many kinds for a file that is not a checkpoint
-        reason = (str(problem) or type(problem).__name__).splitlines()[0].split(". ")[0]
-        raise TDNError(f"'{path}' cannot be read as a checkpoint ({reason}); give {expected}") from None
+        raise TDNError(f"'{path}' cannot be read as a checkpoint ({reason_of(problem)}); give {expected}") from None
     if not isinstance(content, dict):
         raise TDNError(f"'{path}' holds a {type(content).__name__}, not a dictionary of tensors; give {expected}")
     return content
+
+
+def reason_of(problem: Exception) -> str:
+    """What torch.load complains of in a few words, with the name of a Python object that it refuses to unpickle."""
+    refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(problem))
+    if refused:
+        return f"it holds a Python object {refused[1]}, not only tensors and plain types"
+    return first_line(problem).split(". ")[0]
+
+
+def first_line(problem: Exception) -> str:
+    """First line of a message from elsewhere, or the kind of the exception if it has none."""
+    lines = str(problem).strip().splitlines()
+    return lines[0] if lines else type(problem).__name__
 
 
 def check_target(path: str | Path, overwrite: bool) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from tolerances import PUBLISHED
 from tdn.data.graph import Graph
 from tdn.errors import TDNError
 from tdn.interop import load_airs
+from tdn.interop.airs import plain_name, read_state
 
 TAGS = ("tdn_C32_L1_N2", "tdn_C128_L1_N4")
 
@@ -97,6 +101,66 @@ def test_prefixes_and_dictionaries_of_training_runs(state, tmp_path, shared_data
     assert torch.equal(load_airs(tmp_path / "run.pth")(graph).energy, expected)
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
+def test_prefixes_in_any_order(prefix):
+    assert plain_name(f"{prefix}blocks.0.norm1.affine_weight") == "blocks.0.norm1.affine_weight"
+    assert plain_name(f"{prefix}blocks.0._orig_mod.rad.offset") == "blocks.0.rad.offset"
+
+
+def module_of(keys: dict[str, list[int]]) -> torch.nn.Module:
+    """Module with these names and shapes: CP factors as buffers, everything else as parameters, in float32."""
+    root = torch.nn.Module()
+    for number, (key, shape) in enumerate(keys.items()):
+        *path, name = key.split(".")
+        parent = root
+        for part in path:
+            if not hasattr(parent, part):
+                parent.add_module(part, torch.nn.Module())
+            parent = getattr(parent, part)
+        value = torch.full(shape, 1.0 + number)
+        if name in ("cp_a", "cp_b", "cp_c"):
+            parent.register_buffer(name, value)
+        else:
+            parent.register_parameter(name, torch.nn.Parameter(value))
+    return root
+
+
+def test_averages_come_in_the_order_of_a_module(state, shared_data, tmp_path):
+    """named_parameters, from which the published code builds its averages, against the names of the state dict."""
+    keys = json.loads((shared_data / "official-tdn" / f"{TAGS[0]}.keys.json").read_text())
+    assert list(keys) == list(state)
+    module = module_of(keys)
+    assert list(module.state_dict()) == list(keys)
+    shadow = [parameter.detach() for _, parameter in module.named_parameters()]
+    torch.save({"model_state_dict": state, "ema_state_dict": {"shadow_params": shadow}}, tmp_path / "ema.pth")
+    loaded = read_state(tmp_path / "ema.pth")
+    for name, parameter in module.named_parameters():
+        assert torch.equal(loaded[name], parameter), name
+
+
+def test_single_precision_file_of_a_training_loop(state, tmp_path):
+    """Optimizer, scheduler and a loss in numpy's type lie beside the weights."""
+    single = {name: value.float() for name, value in state.items()}
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([weight])
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min")
+    weight.sum().backward()
+    optimizer.step()
+    scheduler.step(np.float64(0.5))
+    content = {
+        "epoch": np.int64(3),
+        "model_state_dict": single,
+        "optimizer_state_dict": optimizer.state_dict(),
+        "scheduler_state_dict": scheduler.state_dict(),
+        "loss": np.float64(0.25),
+        "best": np.float32(0.5),
+    }
+    torch.save(content, tmp_path / "run.pth")
+    model = load_airs(tmp_path / "run.pth")
+    assert model.dtype == torch.float32
+    assert torch.equal(model.network.head_out.weight, single["head.2.linear.weight"])
+
+
 def test_averaged_weights_are_used(state, tmp_path):
     factors = ("cp_a", "cp_b", "cp_c")
     shadow = [2 * v for k, v in state.items() if k.rsplit(".", 1)[-1] not in factors]
@@ -126,6 +190,23 @@ def test_atoms_without_neighbors_have_no_energy(shared_data):
     prediction = model(graph, forces="both")
     assert prediction.energy.item() == 0.0
     assert not prediction.direct_forces.any() and not prediction.gradient_forces.any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_state_dict": None}, "model_state_dict of .* is a NoneType, no dictionary; give"),
+        ({"model_state_dict": [1]}, "model_state_dict of .* is a list, no dictionary; give"),
+        ({"ema_state_dict": {"decay": 0.9}}, r"the 0 averaged tensors .* do not fit its \d+ parameters; remove"),
+        ({"ema_state_dict": {"shadow_params": None}}, "the 0 averaged tensors .* do not fit"),
+        ({"ema_state_dict": [1]}, "the 0 averaged tensors .* do not fit"),
+        ({"other": timedelta(1)}, r"\(it holds a Python object datetime\.timedelta, not only tensors .*\); give"),
+    ],
+)
+def test_bad_dictionaries(state, tmp_path, changes, message):
+    torch.save({"model_state_dict": state, **changes}, tmp_path / "bad.pth")
+    with pytest.raises(TDNError, match=message):
+        load_airs(tmp_path / "bad.pth")
 
 
 def test_bad_files(state, tmp_path):

@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from tiny import crystals, isolated, labeled, write
 
 from tdn.data import collate, energy_scale, graph_from_atoms, read_labeled, reference_energies
-from tdn.data.dataset import elements_of, read_frames, without_references
+from tdn.data.dataset import elements_of, read_frames, unused_names, without_references
 from tdn.data.references import given_references, least_squares_references
 from tdn.errors import TDNError
 
@@ -159,6 +159,23 @@ class TestFiles:
         (tmp_path / "a.xyz").write_text("no number here\n")
         with pytest.raises(TDNError, match=r"a\.xyz' cannot be read by ASE: .*; write it as extended XYZ"):
             read_frames(tmp_path / "a.xyz")
+
+    @pytest.mark.parametrize(("text", "shown"), [("first\nsecond", "first"), ("", "ValueError")])
+    def test_only_the_first_line_of_a_complaint_of_ase(self, tmp_path, monkeypatch, text, shown):
+        def broken(*_, **__):
+            raise ValueError(text)
+
+        monkeypatch.setattr("ase.io.read", broken)
+        (tmp_path / "a.xyz").write_text("1\n")
+        with pytest.raises(TDNError, match=f"by ASE: {shown}; write it as extended XYZ"):
+            read_frames(tmp_path / "a.xyz")
+
+    def test_names_that_look_like_labels(self):
+        (atoms,) = crystals(1)
+        assert unused_names([atoms]) == []
+        atoms.info["REF_virial"] = np.eye(3)
+        atoms.arrays["dft_forces"] = np.zeros((4, 3))
+        assert unused_names([atoms, Atoms(info={"dftStress": 1.0})]) == ["REF_virial", "dftStress", "dft_forces"]
 
     def test_file_without_structures(self, tmp_path):
         (tmp_path / "a.xyz").write_text("")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from tiny import crystals, labeled
 from torch import Tensor
 
-from tdn.data import Graph
+from tdn.data import Graph, graph_from_atoms
+from tdn.model import TDN, ModelConfig
 from tdn.training.config import TrainingConfig
 from tdn.training.evaluation import error_table, evaluate
 from tdn.training.loss import loss_of
@@ -127,6 +129,23 @@ class TestEvaluate:
             assert result.errors == pytest.approx(results[0].errors)
             assert result.pairs["energy"][0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
             assert len(result.pairs["force"][1]) == 45
+
+    @pytest.mark.parametrize(("setting", "per_atom"), [("md", False), ("paper", True)])
+    def test_energy_of_an_imported_model_is_per_atom(self, setting, per_atom):
+        """The label is a total energy; the paper's model answers with an energy per atom."""
+        options = {"n_channels": 4, "n_layers": 1, "n_heads": 2, "n_radial": 4, "radial_hidden": (4, 4)}
+        model = TDN(ModelConfig(("Cu", "Au"), setting=setting, cutoff=3.5, **options)).double()
+        atoms = crystals(2)
+        graphs = [graph_from_atoms(frame, model.elements, model.cutoff, labels=True) for frame in atoms]
+        graphs.append(graph_from_atoms(labeled(atoms[0] * (2, 1, 1)), model.elements, model.cutoff, labels=True))
+        raw = torch.cat([model(graph).energy for graph in graphs])
+        sizes = torch.tensor([4, 4, 8])
+        expected = raw if per_atom else raw / sizes
+        result = evaluate(model, graphs, torch.float64, batch_size=2)
+        labels = torch.cat([graph.energy for graph in graphs]) / sizes
+        torch.testing.assert_close(result.pairs["energy"][1], expected)
+        torch.testing.assert_close(result.pairs["energy"][0], labels)
+        assert result.errors["energy_mae"] == pytest.approx(1e3 * float((expected - labels).abs().mean()))
 
     def test_table_has_a_line_for_each_property(self):
         text = error_table({"energy_mae": 1.0, "energy_rmse": 2.0, "force_mae": 3.0, "force_rmse": 4.25})

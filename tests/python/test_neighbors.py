@@ -97,7 +97,7 @@ class TestNeighborList:
         ("positions", "cell", "message"),
         [
             ([[0.0, 0.0, np.nan]], CUBE, "not a finite number; remove"),
-            ([[0.0, 0.0, 0.0]], np.zeros((3, 3)), "is periodic .* its cell .* is not; set pbc"),
+            ([[0.0, 0.0, 0.0]], np.zeros((3, 3)), "is periodic .* its cell .*; give a cell or set pbc to false"),
             ([[0.0, 0.0, 0.0]], np.ones((3, 3)), "has no volume; give three"),
         ],
     )

@@ -205,8 +205,26 @@ class TestCheckpoint:
 
     def test_not_a_checkpoint(self, tmp_path):
         torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-        with pytest.raises(TDNError, match=r"other\.ckpt' is not a checkpoint of tdn: it has no entry 'tdn'; give"):
+        message = r"other\.ckpt' is not a checkpoint of tdn: it has no entry 'tdn'; give .* with tdn import-airs"
+        with pytest.raises(TDNError, match=message):
             load_model(tmp_path / "other.ckpt")
+
+    def test_damaged_entry(self, whole_run, tmp_path):
+        content = read_checkpoint(whole_run / "run" / "last.ckpt")
+        state = content[KEY]["model_state"]
+        for damaged, message in (
+            (None, "lacks format_version, model_config, model_state, training; give"),
+            ({k: v for k, v in content[KEY].items() if k != "model_config"}, "lacks model_config; give"),
+            (content[KEY] | {"model_state": {}}, r"do not fit its configuration \('network\.head_out\.weight'\); give"),
+            (
+                content[KEY] | {"model_state": {k: v for k, v in state.items() if "layers.0.attention.out" not in k}},
+                "do not fit its configuration .*; give another checkpoint",
+            ),
+        ):
+            torch.save({KEY: damaged}, tmp_path / "damaged.ckpt")
+            with pytest.raises(TDNError, match=message) as problem:
+                load_model(tmp_path / "damaged.ckpt")
+            assert "\n" not in str(problem.value)
 
     def test_truncated(self, whole_run, tmp_path):
         content = (whole_run / "run" / "last.ckpt").read_bytes()

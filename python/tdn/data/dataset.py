@@ -14,6 +14,7 @@ from ase.data import atomic_numbers
 from tdn.data.build import graph_from_atoms
 from tdn.data.graph import Graph
 from tdn.errors import TDNError
+from tdn.files import first_line
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,18 @@ def read_frames(path: str | Path) -> list[Atoms]:
     try:
         frames = ase.io.read(path, index=":")
     except Exception as problem:  # ASE's readers raise anything
-        raise TDNError(f"data file '{path}' cannot be read by ASE: {problem}; write it as extended XYZ") from problem
+        raise TDNError(
+            f"data file '{path}' cannot be read by ASE: {first_line(problem)}; write it as extended XYZ"
+        ) from problem
     if not frames:
         raise TDNError(f"data file '{path}' holds no structures; give a file with at least one")
     return frames if isinstance(frames, list) else [frames]
+
+
+def unused_names(frames: Iterable[Atoms]) -> list[str]:
+    """Names that look like forces, stress or virials but are not read, in any structure."""
+    names = {name for atoms in frames for name in (*atoms.info, *atoms.arrays)} - {"energy", "forces", "stress"}
+    return sorted(name for name in names if any(word in name.lower() for word in ("force", "virial", "stress")))
 
 
 def elements_of(frames: Iterable[Atoms]) -> tuple[str, ...]:

@@ -44,7 +44,10 @@ def complete_cell(cell: NDArray[np.float64], periodic: NDArray[np.bool_]) -> NDA
     """
     box = np.where(periodic[:, None], cell, 0.0)
     if (np.linalg.norm(box[periodic], axis=1) < 1e-6).any():
-        raise TDNError(f"the structure is periodic ({periodic.tolist()}) but its cell {cell.tolist()} is not; set pbc")
+        raise TDNError(
+            f"the structure is periodic ({periodic.tolist()}) in a direction without a vector in its cell "
+            f"{cell.tolist()}; give a cell or set pbc to false in this direction"
+        )
     _, _, normals = np.linalg.svd(box)
     free = np.flatnonzero(~periodic)
     if len(free):

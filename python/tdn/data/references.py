@@ -26,11 +26,16 @@ def reference_energies(graphs: Sequence[Graph], isolated: Sequence[Graph], eleme
     Returns:
         Energies in eV in the order of ``elements``, and ``"isolated atoms"`` or ``"least squares"``.
     """
-    energies = [(int(graph.species[0]), float(given(graph.energy))) for graph in isolated]
-    known = {species: energy for species, energy in energies if math.isfinite(energy)}
+    known = isolated_energies(isolated)
     if len(known) == len(elements):
         return [known[species] for species in range(len(elements))], "isolated atoms"
     return least_squares_references(graphs, elements), "least squares"
+
+
+def isolated_energies(isolated: Sequence[Graph]) -> dict[int, float]:
+    """Energy of each species (eV) that is there as an isolated atom with an energy."""
+    energies = [(int(graph.species[0]), float(given(graph.energy))) for graph in isolated]
+    return {species: energy for species, energy in energies if math.isfinite(energy)}
 
 
 def least_squares_references(graphs: Sequence[Graph], elements: Sequence[str]) -> list[float]:
@@ -52,7 +57,13 @@ def given_references(chosen: dict[str, float], elements: Sequence[str]) -> list[
         raise TDNError(
             f"data.references has no energy for {' '.join(missing)}; give one in eV for each of {' '.join(elements)}"
         )
-    wrong = {element: value for element, value in chosen.items() if not isinstance(value, (int, float))}
+    extra = [str(element) for element in chosen if element not in elements]
+    if extra:
+        raise TDNError(
+            f"data.references names {' '.join(extra)}, which the model, with {' '.join(elements)}, does not know; "
+            "remove the entry"
+        )
+    wrong = {e: v for e, v in chosen.items() if not isinstance(v, (int, float)) or not math.isfinite(v)}
     if wrong:
         raise TDNError(f"data.references holds {wrong}, which is no energy; give a number in eV for each element")
     return [float(chosen[element]) for element in elements]

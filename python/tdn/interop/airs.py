@@ -78,14 +78,18 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     """State dict with plain names, EMA weights put in when present. Only tensors and plain types are unpickled."""
     content = read_tensors(path, "the .pth file of the published code")
     raw = content.get("model_state_dict", content)
-    state = {plain_name(name): value for name, value in raw.items() if isinstance(value, Tensor)}
+    if not isinstance(raw, dict):
+        raise TDNError(
+            f"model_state_dict of '{path}' is a {type(raw).__name__}, no dictionary; give a whole checkpoint"
+        )
+    state = {plain_name(str(name)): value for name, value in raw.items() if isinstance(value, Tensor)}
     averaged = content.get("ema_state_dict")
-    return with_average(state, averaged["shadow_params"], path) if averaged else state
+    return with_average(state, averaged, path) if averaged else state
 
 
 def plain_name(name: str) -> str:
-    """Name without the prefixes of DistributedDataParallel and torch.compile."""
-    return name.removeprefix("module.").replace("_orig_mod.", "")
+    """Name without the prefixes of DistributedDataParallel and torch.compile, in whichever order they were applied."""
+    return name.replace("_orig_mod.", "").removeprefix("module.")
 
 
 def is_factor(name: str) -> bool:
@@ -93,13 +97,15 @@ def is_factor(name: str) -> bool:
     return name.rsplit(".", 1)[-1] in ("cp_a", "cp_b", "cp_c")
 
 
-def with_average(state: dict[str, Tensor], shadow: list[Tensor], path: str | Path) -> dict[str, Tensor]:
+def with_average(state: dict[str, Tensor], averaged: Any, path: str | Path) -> dict[str, Tensor]:
     """Replace the trained parameters by their moving averages, which lie in the order of the parameters."""
     names = [name for name in state if not is_factor(name)]
-    if len(names) != len(shadow) or any(state[n].shape != s.shape for n, s in zip(names, shadow, strict=True)):
+    found = averaged.get("shadow_params") if isinstance(averaged, dict) else None
+    shadow = list(found) if isinstance(found, (list, tuple)) else []
+    if [getattr(value, "shape", None) for value in shadow] != [state[name].shape for name in names]:
         raise TDNError(
-            f"the {len(shadow)} averaged tensors of '{path}' do not fit its {len(names)} parameters; "
-            "remove ema_state_dict from the file to import the raw weights"
+            f"the {len(shadow)} averaged tensors (shadow_params in ema_state_dict) of '{path}' do not fit its "
+            f"{len(names)} parameters; remove ema_state_dict from the file to import the raw weights"
         )
     return state | dict(zip(names, shadow, strict=True))
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Key of the part that ``load_model`` reads.
 KEY = "tdn"
+#: What lies under it.
+PARTS = ("format_version", "model_config", "model_state", "training")
 #: Raised with every change that an older reader would misunderstand.
 FORMAT_VERSION = 1
 
@@ -61,8 +63,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Whole content of a checkpoint; only tensors and plain types are accepted."""
     content = read_tensors(path, "a best.ckpt or last.ckpt of tdn train")
     if KEY not in content:
-        raise TDNError(f"'{path}' is not a checkpoint of tdn: it has no entry '{KEY}'; give one that tdn train wrote")
-    version = content[KEY]["format_version"]
+        raise TDNError(
+            f"'{path}' is not a checkpoint of tdn: it has no entry '{KEY}'; give one that tdn train wrote, or convert "
+            "a file of the published code with tdn import-airs"
+        )
+    packed = content[KEY]
+    missing = [part for part in PARTS if not isinstance(packed, dict) or part not in packed]
+    if missing:
+        raise TDNError(
+            f"checkpoint '{path}' is damaged: its entry '{KEY}' lacks {', '.join(missing)}; give another checkpoint"
+        )
+    version = packed["format_version"]
     if version > FORMAT_VERSION:
         raise TDNError(
             f"checkpoint '{path}' has format version {version} and this tdn reads up to {FORMAT_VERSION}; update tdn"
@@ -75,7 +86,13 @@ def load_model(path: str | Path) -> TDN:
     from tdn.model import TDN, ModelConfig
 
     packed = read_checkpoint(path)[KEY]
-    return TDN.from_state(ModelConfig.from_dict(packed["model_config"]), packed["model_state"])
+    try:
+        return TDN.from_state(ModelConfig.from_dict(packed["model_config"]), packed["model_state"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
+        reason = str(problem).splitlines()[-1].strip()
+        raise TDNError(
+            f"the weights of checkpoint '{path}' do not fit its configuration ({reason}); give another checkpoint"
+        ) from None
 
 
 def save_model(model: TDN, path: str | Path, summary: dict[str, Any], overwrite: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -27,19 +27,23 @@ def evaluate(
     """Predict all structures and compare with their labels.
 
     Args:
-        model: what ``tdn.load`` returns.
+        model: what ``tdn.load`` returns; the per-atom energy of an imported model (``energy_convention``
+            ``per_atom``) is compared with the label divided by the number of atoms.
         graphs: labeled structures.
         dtype: the model's.
         device: where the model is.
         batch_size: structures predicted together.
     """
     sums = ErrorSums()
+    per_atom = getattr(model, "energy_convention", "extensive") == "per_atom"
     pairs: dict[str, list[Tensor]] = {"energy": [], "force": []}
     for first in range(0, len(graphs), batch_size):
         labels = collate(graphs[first : first + batch_size]).to(device)
         output = model(labels.to(dtype=dtype), stress=bool(given(labels.has_stress).any()))
-        sums.add(differences(output, labels))
         sizes = torch.bincount(labels.batch, minlength=labels.n_graphs)
+        if per_atom:
+            output = replace(output, energy=sizes * output.energy)
+        sums.add(differences(output, labels))
         pairs["energy"].append(pair(given(labels.energy) / sizes, output.energy / sizes))
         pairs["force"].append(pair(given(labels.forces), output.forces))
     joined = {name: torch.cat(parts, dim=1) for name, parts in pairs.items()}
