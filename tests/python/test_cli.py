@@ -159,6 +159,9 @@ class TestMistakes:
         assert "does not exist; give a checkpoint or an archive" in mistake("evaluate", tmp_path / "none", data)
         assert "does not exist" in mistake("evaluate", model, tmp_path / "none.xyz")
         assert "--batch-size is 0; give a positive number" in mistake("evaluate", model, data, "--batch-size", 0)
+        plot = tmp_path / "none" / "p.png"
+        # the missing model would be told if anything were done before
+        assert "create it first" in mistake("evaluate", tmp_path / "none", data, "--plot", plot)
         silicon = tmp_path / "si.xyz"
         silicon.write_text("1\nProperties=species:S:1:pos:R:3 energy=1.0\nSi 0 0 0\n")
         assert "structure 0 of si.xyz: element Si is not in the model" in mistake("evaluate", model, silicon)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from tiny import changed, crystals, history, labeled, settings, start, write
+from tiny import changed, crystals, history, isolated, labeled, settings, start, write
 
 from tdn.errors import TDNError
 from tdn.training.checkpoint import training_summary
@@ -53,6 +54,35 @@ class TestLearning:
         write(tmp_path / "train.xyz", crystals(6, properties=("energy",)))
         start(tmp_path, settings(max_epochs=1))
         assert "train_force_rmse" not in history(tmp_path)[0]
+
+    def test_forces_under_another_name_are_told(self, tmp_path):
+        frames = crystals(6, properties=("energy",))
+        for atoms in frames:
+            atoms.arrays["dft_forces"] = 0.0 * atoms.positions
+            atoms.info["virial"] = np.eye(3)
+        write(tmp_path / "train.xyz", frames)
+        lines = start(tmp_path, settings(max_epochs=1))
+        assert "labels: energies 6, forces 0, stress 0" in lines
+        assert "Note: dft_forces, virial in the files are not used; only energy, forces and stress are read." in lines
+
+    def test_labels_are_counted(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(4) + crystals(2, seed=1, properties=("energy", "forces")))
+        lines = start(tmp_path, settings(max_epochs=1))
+        assert "labels: energies 6, forces 6, stress 4" in lines
+        assert not any("not used" in line for line in lines)
+
+    def test_isolated_atoms_of_some_elements_are_told(self, tmp_path):
+        write(tmp_path / "train.xyz", [*crystals(4), isolated("Cu")])
+        lines = start(tmp_path, settings(max_epochs=1))
+        assert (
+            "Note: isolated atoms of Cu were found, none of Au; they are left out and least squares is used." in lines
+        )
+
+    def test_direct_forces_are_learned_when_asked_for(self, folder):
+        content = changed(settings(max_epochs=20, learning_rate=0.03), "model", direct_forces=True, forces="direct")
+        start(folder, content)
+        rows = history(folder)
+        assert rows[-1]["train_force_rmse"] < rows[0]["train_force_rmse"]
 
     def test_structures_without_neighbors(self, tmp_path):
         far = Atoms("CuAu", [[0, 0, 0], [20, 0, 0]])

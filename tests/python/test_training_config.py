@@ -39,6 +39,26 @@ def folder(tmp_path) -> Path:
         ("training", {"ema_decay": 1.0}, r"training\.ema_decay is 1\.0; give a number from 0"),
         ("training", {"dtype": "half"}, r"training\.dtype is 'half'; use float32 or float64"),
         ("training", {"device": "gpu"}, r"training\.device is 'gpu'; use auto or cpu or cuda"),
+        ("training", {"num_threads": -1}, r"training\.num_threads is -1; give a number that is not negative"),
+        ("training", {"force_weight": -1}, r"training\.force_weight is -1\.0; give a number that is not negative"),
+        ("training", {"stress_weight": "nan"}, r"training\.stress_weight is nan; give"),
+        ("training", {"warmup": 1.0}, r"training\.warmup is 1\.0; give a fraction of the run from 0 to below 1"),
+        ("data", {"train": [1]}, r"data\.train lists 1, which is no file name; give paths"),
+        ("data", {"valid": ["a.xyz", None]}, r"data\.valid lists None, which is no file name; give paths"),
+        ("model", {"radial_hidden": [8, 2.5]}, r"radial_hidden is \(8, 2\.5\); give two whole numbers"),
+        ("model", {"radial_hidden": [8, 0]}, r"radial_hidden is \(8, 0\); give two whole numbers"),
+        ("model", {"cp_rank": 0}, "cp_rank is 0; give a whole number of at least 1 or null"),
+        ("model", {"cutoff": float("inf")}, "cutoff is inf; give a positive finite number"),
+        (
+            "model",
+            {"l_max": 0, "direct_forces": True, "forces": "direct"},
+            "l_max is 0 but direct_forces needs vectors; set l_max: 1 or direct_forces: false",
+        ),
+        (
+            "model",
+            {"direct_forces": True},
+            r"direct_forces is true .* untrained; set model\.forces: direct, or direct_forces: false",
+        ),
         ("data", {"valid": 1.5}, r"data\.valid is 1\.5; give files or a fraction between 0 and 1"),
         ("data", {"references": "mean"}, r"data\.references is 'mean'; use auto, least_squares or"),
     ],
@@ -127,6 +147,18 @@ def test_no_files(tmp_path):
 def test_reference_energies_must_be_numbers(folder):
     with pytest.raises(TDNError, match=r"data\.references holds .*'low'.*; give"):
         start(folder, changed(settings(), "data", references={"Cu": "low", "Au": 0.0}))
+
+
+def test_reference_energy_of_an_unknown_element(folder):
+    with pytest.raises(TDNError, match=r"data\.references names Ag, which .* Cu Au, does not know; remove"):
+        start(folder, changed(settings(), "data", references={"Cu": 0.0, "Au": 0.0, "Ag": 0.0}))
+
+
+def test_run_folder_that_is_a_file(folder):
+    (folder / "run").write_text("mine")
+    with pytest.raises(TDNError, match=r"run_dir '.*run' is a file; name a folder"):
+        start(folder, settings())
+    assert (folder / "run").read_text() == "mine"
 
 
 def test_gpu_that_is_not_there(folder, monkeypatch):

@@ -23,10 +23,13 @@ def run(args: argparse.Namespace) -> None:
     import tdn
     from tdn.data import read_labeled
     from tdn.errors import TDNError
+    from tdn.files import check_target
     from tdn.training.evaluation import error_table, evaluate
 
     if args.batch_size < 1:
         raise TDNError(f"--batch-size is {args.batch_size}; give a positive number")
+    if args.plot:
+        check_target(args.plot, overwrite=True)
     model = tdn.load(args.model)
     data = read_labeled(args.data, model.elements, model.cutoff)
     graphs = data.graphs + data.isolated

@@ -11,7 +11,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser = subparsers.add_parser("train", help="train a model as a YAML file says", description=__doc__)
     parser.add_argument("config", help="YAML file with the sections model, data, training and run_dir")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--resume", action="store_true", help="go on with an interrupted run, exactly")
+    how.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted run (exactly, if max_time is not set)"
+    )
     how.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run in run_dir")
     return parser
 

@@ -26,6 +26,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.train:
             raise TDNError(f"data.train is {self.train!r}; name at least one file of structures")
+        for name in ("train", "valid"):
+            for file in getattr(self, name) if isinstance(getattr(self, name), list) else ():
+                if not isinstance(file, str):
+                    raise TDNError(f"data.{name} lists {file!r}, which is no file name; give paths of files")
         if isinstance(self.valid, float) and not 0.0 < self.valid < 1.0:
             raise TDNError(f"data.valid is {self.valid}; give files or a fraction between 0 and 1")
         if isinstance(self.references, str) and self.references not in ("auto", "least_squares"):
@@ -40,7 +44,9 @@ class TrainingConfig:
 
     batch_size: int = 4  #: structures in one step
     max_epochs: int = 100  #: passes over the training structures
-    max_time: float | None = None  #: minutes; the schedule then ends at this time or at max_epochs, whichever is first
+    #: minutes; the schedule then ends at this time or at max_epochs, whichever is first. It follows the clock, so that
+    #: only runs without max_time repeat exactly and resume exactly
+    max_time: float | None = None
     learning_rate: float = 5e-3  #: highest learning rate of Adam
     warmup: float = 0.02  #: fraction of the run in which the learning rate rises from zero
     final_learning_rate: float = 0.01  #: fraction of ``learning_rate`` at the end of the cosine
@@ -56,10 +62,15 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_epochs", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise TDNError(f"training.{name} is {getattr(self, name)}; give a positive number")
+        for name in ("energy_weight", "force_weight", "stress_weight", "num_threads"):
+            if not getattr(self, name) >= 0:
+                raise TDNError(f"training.{name} is {getattr(self, name)}; give a number that is not negative")
         if self.max_time is not None and self.max_time <= 0:
             raise TDNError(f"training.max_time is {self.max_time}; give minutes or null for no limit")
+        if not 0.0 <= self.warmup < 1.0:
+            raise TDNError(f"training.warmup is {self.warmup}; give a fraction of the run from 0 to below 1")
         if not 0.0 <= self.ema_decay < 1.0:
             raise TDNError(f"training.ema_decay is {self.ema_decay}; give a number from 0 (no average) to below 1")
         for name, known in (("dtype", ("float32", "float64")), ("device", ("auto", "cpu", "cuda"))):
@@ -115,7 +126,7 @@ def config_from_dict(content: dict[str, Any], folder: str | Path = ".") -> Train
     content = check_names(content, dict.fromkeys(SECTIONS), "the configuration")
     if not isinstance(content.get("run_dir"), str):
         raise TDNError("option 'run_dir' in the configuration is missing; name the folder for the results")
-    model = check_names(content.get("model"), model_options(), "model")
+    model = check_model(content.get("model"))
     return TrainConfig(
         data=build_options(DataConfig, content.get("data"), "data"),
         run_dir=content["run_dir"],
@@ -125,11 +136,20 @@ def config_from_dict(content: dict[str, Any], folder: str | Path = ".") -> Train
     )
 
 
-def model_options() -> dict[str, Any]:
-    """Options of the model section: the fields of ModelConfig."""
+def check_model(section: Any) -> dict[str, Any]:
+    """Options of the model section as given; mistakes are told before any structure is read."""
     from tdn.model.config import ModelConfig
 
-    return {option.name: option.type for option in fields(ModelConfig)}
+    given = check_names(section, {option.name: None for option in fields(ModelConfig)}, "model")
+    model = build_options(ModelConfig, {"elements": ("H",), **given}, "model")  # the data may name the elements later
+    if model.energy_convention != "extensive":
+        raise TDNError("model.setting is 'paper', whose energy is not extensive and cannot be trained; use 'md'")
+    if model.direct_forces and model.forces == "gradient":
+        raise TDNError(
+            "model.direct_forces is true but model.forces is 'gradient', which would leave the direct head untrained; "
+            "set model.forces: direct, or direct_forces: false"
+        )
+    return given
 
 
 def as_list(value: str | list) -> list[str]:

@@ -8,9 +8,15 @@ from typing import Any
 
 import torch
 
-from tdn.data.dataset import LabeledSet, elements_of, labeled_set, read_frames, without_references
+from tdn.data.dataset import LabeledSet, elements_of, labeled_set, read_frames, unused_names, without_references
 from tdn.data.graph import Graph, given
-from tdn.data.references import energy_scale, given_references, least_squares_references, reference_energies
+from tdn.data.references import (
+    energy_scale,
+    given_references,
+    isolated_energies,
+    least_squares_references,
+    reference_energies,
+)
 from tdn.errors import TDNError
 from tdn.model import ModelConfig
 from tdn.training.config import TrainConfig, as_list
@@ -29,11 +35,22 @@ class TrainingData:
     scale: float  #: eV (and eV/angstrom): root mean square of the force components
     min_distance: float  #: angstrom, shortest pair of the training structures
     files: dict[str, list[str]]  #: names of the files
+    unused: list[str]  #: names in the files that look like labels but are not read
+
+    @property
+    def label_counts(self) -> dict[str, int]:
+        """Number of structures for training and validation with each label."""
+        graphs = self.train + self.valid
+        return {
+            "energies": sum(bool(given(graph.energy).isfinite().all()) for graph in graphs),
+            "forces": sum(bool(given(graph.forces).isfinite().all()) for graph in graphs),
+            "stress": sum(bool(given(graph.has_stress).all()) for graph in graphs),
+        }
 
     @property
     def has_stress(self) -> bool:
         """Whether any structure has a stress label."""
-        return any(bool(given(graph.has_stress).any()) for graph in self.train + self.valid)
+        return self.label_counts["stress"] > 0
 
     def above_references(self, part: str) -> list[Graph]:
         """Structures of ``"train"`` or ``"valid"`` with energies above the references."""
@@ -47,6 +64,8 @@ def prepare_data(config: TrainConfig, tell: Callable[[str], None]) -> TrainingDa
     valid_files = [] if isinstance(wish, float) else read_files(config, as_list(wish))
     elements = config.model.get("elements") or elements_of(atoms for _, frames in train_files for atoms in frames)
     options = build_options(ModelConfig, {"elements": elements, **config.model}, "model")
+    if isinstance(config.data.references, dict):
+        given_references(config.data.references, options.elements)  # mistakes are told before the graphs are built
     train = labeled_set(train_files, options.elements, options.cutoff)
     graphs, valid = train.graphs, labeled_set(valid_files, options.elements, options.cutoff).graphs
     if isinstance(wish, float):
@@ -55,10 +74,8 @@ def prepare_data(config: TrainConfig, tell: Callable[[str], None]) -> TrainingDa
         raise TDNError(f"{len(graphs)} training and {len(valid)} validation structures are too few; add structures")
     train = LabeledSet(graphs, train.isolated, train.files)
     references, source = choose_references(config.data.references, train, options.elements)
-    if source == "least squares" and len({tuple(composition.tolist()) for composition in compositions(graphs)}) < len(
-        options.elements
-    ):
-        tell("Note: the compositions fix the reference energies only in sum; energies of isolated atoms are arbitrary.")
+    if source == "least squares":
+        tell_of_references(train, options.elements, tell)
     return TrainingData(
         train=graphs,
         valid=valid,
@@ -68,6 +85,7 @@ def prepare_data(config: TrainConfig, tell: Callable[[str], None]) -> TrainingDa
         scale=energy_scale(graphs, references),
         min_distance=train.min_distance,
         files={"train": train.files, "valid": [name for name, _ in valid_files] or train.files},
+        unused=unused_names(atoms for _, frames in train_files + valid_files for atoms in frames),
     )
 
 
@@ -93,6 +111,18 @@ def choose_references(wish: str | dict, train: LabeledSet, elements: tuple[str, 
     if wish == "least_squares":
         return least_squares_references(train.graphs, elements), "least squares"
     return reference_energies(train.graphs, train.isolated, elements)
+
+
+def tell_of_references(train: LabeledSet, elements: tuple[str, ...], tell: Callable[[str], None]) -> None:
+    """What the user should know of reference energies that are fitted by least squares."""
+    known = isolated_energies(train.isolated)
+    if known:
+        found = " ".join(elements[species] for species in sorted(known))
+        missing = " ".join(element for species, element in enumerate(elements) if species not in known)
+        why = f", none of {missing}" if missing else ""
+        tell(f"Note: isolated atoms of {found} were found{why}; they are left out and least squares is used.")
+    if len({tuple(composition.tolist()) for composition in compositions(train.graphs)}) < len(elements):
+        tell("Note: the compositions fix the reference energies only in sum; energies of isolated atoms are arbitrary.")
 
 
 def compositions(graphs: list[Graph]) -> list[torch.Tensor]:

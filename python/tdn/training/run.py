@@ -63,6 +63,8 @@ def train(
 
 def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool) -> None:
     """Refuse to overwrite a run silently, or to go on with a different one."""
+    if folder.exists() and not folder.is_dir():
+        raise TDNError(f"run_dir '{folder}' is a file; name a folder for the results")
     if resume and overwrite:
         raise TDNError("--resume and --overwrite exclude each other; give one of them")
     if resume:
@@ -97,8 +99,6 @@ def open_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool
 
 def build_module(config: TrainConfig, data: TrainingData) -> TrainingModule:
     """Model with seeded weights, in the run's dtype, working above the reference energies."""
-    if data.model_config.energy_convention != "extensive":
-        raise TDNError("model.setting is 'paper', whose energy is not extensive and cannot be trained; use 'md'")
     torch.manual_seed(config.training.seed)
     with default_dtype(config.training.dtype):
         model = TDN(data.model_config)
@@ -108,11 +108,14 @@ def build_module(config: TrainConfig, data: TrainingData) -> TrainingModule:
 
 
 def describe(module: TrainingModule, data: TrainingData, tell: Callable[[str], None]) -> None:
-    """What is going to be trained, in three lines."""
+    """What is going to be trained, line by line."""
     config = data.model_config
     n_weights = sum(parameter.numel() for parameter in module.model.parameters())
     references = ", ".join(f"{e} {v:.4f}" for e, v in zip(config.elements, data.references, strict=True))
     tell(f"{len(data.train)} training and {len(data.valid)} validation structures, {config.avg_degree:.1f} neighbors")
+    tell(f"labels: {', '.join(f'{name} {count}' for name, count in data.label_counts.items())}")
+    if data.unused:
+        tell(f"Note: {', '.join(data.unused)} in the files are not used; only energy, forces and stress are read.")
     tell(f"reference energies from {data.references_from} (eV): {references}; scale {data.scale:.4f} eV")
     tell(f"{n_weights} weights, {module.total_steps} steps in {module.options.max_epochs} epochs")
 
