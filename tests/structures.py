@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
+from scipy.spatial.transform import Rotation
 
 
 def rattled(atoms: Atoms, amplitude: float = 0.1, seed: int = 0) -> Atoms:
@@ -15,17 +16,31 @@ def rattled(atoms: Atoms, amplitude: float = 0.1, seed: int = 0) -> Atoms:
 
 
 def water(n_side: int = 4, seed: int = 0) -> Atoms:
-    """n_side^3 molecules at the density of liquid water, randomly turned: a molecular liquid with two elements."""
+    """n_side^3 molecules at the density of liquid water: a molecular liquid with two elements.
+
+    Each molecule is turned so that it stays away from those before it: overlapping molecules are far outside of what a
+    trained model knows.
+    """
     rng = np.random.default_rng(seed)
     spacing = 12.444 / 4
-    single = molecule("H2O")
-    atoms = Atoms(cell=[n_side * spacing] * 3, pbc=True)
+    cell = n_side * spacing
+    single = molecule("H2O").positions - molecule("H2O").get_center_of_mass()
+    symbols = molecule("H2O").get_chemical_symbols()
+    atoms = Atoms(cell=[cell] * 3, pbc=True)
     for index in np.ndindex(n_side, n_side, n_side):
-        turned = single.copy()
-        turned.rotate(360 * rng.random(), rng.normal(size=3), center="COM")
-        turned.translate((np.array(index) + 0.5) * spacing - turned.get_center_of_mass())
-        atoms += turned
+        center = (np.array(index) + 0.5) * spacing
+        trials = [single @ Rotation.random(rng=rng).as_matrix() + center for _ in range(60)]
+        atoms += Atoms(symbols, max(trials, key=lambda trial: closest(trial, atoms.positions, cell)))
     return rattled(atoms, 0.03, seed)
+
+
+def closest(trial: np.ndarray, others: np.ndarray, cell: float) -> float:
+    """Shortest distance between two sets of positions (n, 3) in a cubic periodic cell."""
+    if len(others) == 0:
+        return cell
+    difference = trial[:, None] - others
+    difference -= cell * np.round(difference / cell)
+    return float(np.linalg.norm(difference, axis=-1).min())
 
 
 def silicon_triclinic() -> Atoms:
