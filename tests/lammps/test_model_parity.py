@@ -10,6 +10,7 @@ import structures
 import torch
 from ase import Atoms
 from ase.io import read
+from ase.neighborlist import neighbor_list
 from lammps_runner import boxed, run, setup, single_point, write_data
 from models import elements_of, graph_of, random_model
 from tolerances import LAMMPS
@@ -154,6 +155,14 @@ def test_shipped_files_belong_together():
     model = tdn.load(WATER / "water.ckpt")
     assert weights_hash(model) == read_label(WATER / "water.tdn.pt")["weights_hash"]
     assert sum((WATER / name).stat().st_size for name in ("water.ckpt", "water.tdn.pt")) < 5e6
+
+
+def test_shipped_start_is_inside_of_the_training_data():
+    """No pair is closer than the closest one the model has seen, within a few percent."""
+    atoms = read(WATER / "data.water", format="lammps-data", atom_style="atomic")
+    distances = neighbor_list("d", atoms, 2.0)
+    assert distances.min() > 0.95 * read_label(WATER / "water.tdn.pt")["min_distance"]
+    assert neighbor_list("d", atoms, {("H", "H"): 1.2}).size == 0
 
 
 @pytest.mark.parametrize("forces", ("direct", "gradient"))
