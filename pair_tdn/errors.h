@@ -1,5 +1,4 @@
-// The one exception of namespace tdn; pair_tdn.cpp and the Python module translate it at their
-// border.
+// The exception of namespace tdn; pair_tdn_impl.h and bindings.cpp translate it at their border.
 #pragma once
 
 #include <stdexcept>

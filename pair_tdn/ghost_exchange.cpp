@@ -21,29 +21,26 @@ GhostExchange::GhostExchange(LAMMPS_NS::LAMMPS *lmp, LAMMPS_NS::Pair *pair) : lm
 void GhostExchange::rebuild(const LAMMPS_NS::NeighList &list,
                             const std::vector<int> &species_of_type)
 {
-  map_owned(list, species_of_type);
-  map_ghosts();
+  map_owned(list);
+  map_ghosts(species_of_type);
   const int mine = remote_.empty() ? 0 : 1;
   int any = 0;
   MPI_Allreduce(&mine, &any, 1, MPI_INT, MPI_MAX, lmp_->world);
   any_remote_ = any != 0;
 }
 
-void GhostExchange::map_owned(const LAMMPS_NS::NeighList &list,
-                              const std::vector<int> &species_of_type)
+void GhostExchange::map_owned(const LAMMPS_NS::NeighList &list)
 {
   const auto *atom = lmp_->atom;
   const int n_atoms = atom->nlocal + atom->nghost;
   n_owned_ = list.inum;
   atom_of_row_.assign(list.ilist, list.ilist + list.inum);
-  species_of_atom_.resize(n_atoms);
-  for (int i = 0; i < n_atoms; ++i) species_of_atom_[i] = species_of_type[atom->type[i]];
   row_of_atom_.assign(n_atoms, -1);
   for (int row = 0; row < list.inum; ++row) row_of_atom_[list.ilist[row]] = row;
 }
 
 /// Each ghost learns its owner's rank and index there, which tells images from remote atoms.
-void GhostExchange::map_ghosts()
+void GhostExchange::map_ghosts(const std::vector<int> &species_of_type)
 {
   const int n_local = lmp_->atom->nlocal, n_atoms = n_local + lmp_->atom->nghost;
   const int me = lmp_->comm->me;
@@ -55,7 +52,7 @@ void GhostExchange::map_ghosts()
   lmp_->comm->forward_comm(pair_, doubles_);
   remote_.clear();
   for (int g = n_local; g < n_atoms; ++g) {
-    if (species_of_atom_[g] < 0) continue;
+    if (species_of_type[lmp_->atom->type[g]] < 0) continue;
     if (static_cast<int>(staged<double>(g)[0]) == me) {
       row_of_atom_[g] = row_of_atom_[static_cast<int>(staged<double>(g)[1])];
     } else {
@@ -123,6 +120,8 @@ void GhostExchange::adjoint_columns(const at::Tensor &gradient, at::Tensor &owne
   for (int64_t begin = 0, count; begin < width; begin += count) {
     count = columns_at<T>(begin, width);
     stage(doubles_for<T>(count), sizeof(T) == sizeof(float));
+    // Messages add up: atoms that only relay must add nothing of their own.
+    std::fill(staging_.begin(), staging_.end(), 0);
     for (size_t k = 0; k < remote_.size(); ++k)
       std::copy_n(from + k * width + begin, count, staged<T>(remote_[k]));
     lmp_->comm->reverse_comm(pair_, doubles_);
@@ -133,12 +132,12 @@ void GhostExchange::adjoint_columns(const at::Tensor &gradient, at::Tensor &owne
   }
 }
 
-/// Zeroes the buffer: atoms that only relay must add nothing of their own.
+/// What the buffer held before stays in it; nobody reads the places that are not written.
 void GhostExchange::stage(int doubles, bool single)
 {
   doubles_ = doubles;
   single_ = single;
-  staging_.assign(offset(static_cast<int>(row_of_atom_.size())), 0);
+  staging_.resize(offset(static_cast<int>(row_of_atom_.size())));
 }
 
 template <typename T> T *GhostExchange::staged(int atom)
@@ -184,8 +183,7 @@ template <typename T> void GhostExchange::add(int n, const int *atoms, const dou
 
 double GhostExchange::memory_usage() const
 {
-  const size_t indices = row_of_atom_.capacity() + species_of_atom_.capacity() +
-                         atom_of_row_.capacity() + remote_.capacity();
+  const size_t indices = row_of_atom_.capacity() + atom_of_row_.capacity() + remote_.capacity();
   return static_cast<double>(indices * sizeof(int) + staging_.capacity());
 }
 

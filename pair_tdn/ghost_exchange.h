@@ -35,7 +35,6 @@ class GhostExchange : public FeatureExchange {
 
   /// Indexed by LAMMPS's local index, owned and ghost atoms; -1 outside the model.
   const std::vector<int> &row_of_atom() const { return row_of_atom_; }
-  const std::vector<int> &species_of_atom() const { return species_of_atom_; }
   /// LAMMPS's local index of the owned atom in a row.
   int atom_of_row(int64_t row) const { return atom_of_row_[row]; }
   double memory_usage() const;
@@ -51,15 +50,15 @@ class GhostExchange : public FeatureExchange {
   LAMMPS_NS::Pair *pair_;
   int64_t n_owned_ = 0;
   bool any_remote_ = false;    // on any rank; the same everywhere
-  std::vector<int> row_of_atom_, species_of_atom_, atom_of_row_;
+  std::vector<int> row_of_atom_, atom_of_row_;
   std::vector<int> remote_;    // LAMMPS index of the ghosts that have rows of their own
 
   std::vector<unsigned char> staging_;    // (n_atoms, doubles_) numbers: the columns on their way
   int doubles_ = 0;
   bool single_ = false;    // staged numbers are floats, two in a double
 
-  void map_owned(const LAMMPS_NS::NeighList &list, const std::vector<int> &species_of_type);
-  void map_ghosts();
+  void map_owned(const LAMMPS_NS::NeighList &list);
+  void map_ghosts(const std::vector<int> &species_of_type);
   void stage(int doubles, bool single);
   size_t offset(int atom) const { return static_cast<size_t>(atom) * doubles_ * sizeof(double); }
   template <typename T> T *staged(int atom);

@@ -4,7 +4,7 @@
 
 #include "errors.h"
 
-#include <cstdlib>
+#include <charconv>
 #include <cstring>
 
 namespace tdn::json {
@@ -93,11 +93,13 @@ class Parser {
 
   Value number()
   {
-    const char *begin = text_.c_str() + at_;
-    char *end = nullptr;
-    const double value = std::strtod(begin, &end);
-    if (end == begin) fail("expected a value");
-    at_ += static_cast<size_t>(end - begin);
+    const char *begin = text_.data() + at_, *end = text_.data() + text_.size();
+    const char *digit = begin != end && *begin == '-' ? begin + 1 : begin;
+    if (digit == end || *digit < '0' || *digit > '9') fail("expected a value");    // no nan, no inf
+    double value = 0;
+    const auto [rest, failure] = std::from_chars(begin, end, value);    // in no locale
+    if (failure != std::errc{}) fail("number out of range");
+    at_ += static_cast<size_t>(rest - begin);
     return {value};
   }
 
@@ -152,9 +154,10 @@ class Parser {
   unsigned code_point()
   {
     const std::string digits = text_.substr(at_, 4);
-    char *end = nullptr;
-    const auto code = static_cast<unsigned>(std::strtoul(digits.c_str(), &end, 16));
-    if (digits.size() != 4 || *end) fail("bad \\u escape");
+    const char *end = digits.data() + digits.size();
+    unsigned code = 0;
+    if (digits.size() != 4 || std::from_chars(digits.data(), end, code, 16).ptr != end)
+      fail("bad \\u escape");
     at_ += 4;
     return code;
   }

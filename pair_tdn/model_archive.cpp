@@ -88,6 +88,13 @@ std::string first_line(const std::string &text)
   return text.substr(begin, text.find('\n', begin) - begin);
 }
 
+bool is_out_of_memory(const std::string &text)
+{
+  for (const char *sign : {"DefaultCPUAllocator: ", "out of memory"})
+    if (text.find(sign) != std::string::npos) return true;
+  return false;
+}
+
 ModelArchive::ModelArchive(std::string bytes, const std::string &file)
     : file_(file), bytes_(std::make_shared<const std::string>(std::move(bytes))),
       metadata_(read_label(bytes_, file), file)

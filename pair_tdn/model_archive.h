@@ -21,6 +21,7 @@ class ModelArchive {
 
   const ModelMetadata &metadata() const { return metadata_; }
   const std::string &file() const { return file_; }
+  double memory_usage() const { return static_cast<double>(bytes_->capacity()); }
 
   /// The scripted module on `device`, in `dtype`, ready for evaluation.
   torch::jit::Module load(c10::Device device, at::ScalarType dtype) const;
@@ -33,5 +34,8 @@ class ModelArchive {
 
 /// First line of a libtorch message, without its backtrace.
 std::string first_line(const std::string &text);
+
+/// Whether a libtorch message says so; TorchScript does not keep the type of an exception.
+bool is_out_of_memory(const std::string &text);
 
 }    // namespace tdn

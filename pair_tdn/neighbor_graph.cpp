@@ -44,7 +44,7 @@ void NeighborGraph::build(const NeighborView &view)
   clear();
   for (int row = 0; row < view.n_centers; ++row) {
     const int i = view.ilist[row];
-    species_.push_back(view.species_of_atom[i]);
+    species_.push_back(view.species(i));
     add_edges_of(view, row, i);
   }
 }
@@ -57,10 +57,12 @@ void NeighborGraph::add_edges_of(const NeighborView &view, int row, int i)
     const int j = view.firstneigh[i][k] & view.neighbor_mask;
     const double *xj = view.positions[j];
     const double r[3] = {xj[0] - xi[0], xj[1] - xi[1], xj[2] - xi[2]};
-    if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] >= limit || view.row_of_atom[j] < 0) continue;
+    const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+    if (squared >= limit || view.row_of_atom[j] < 0) continue;
+    if (squared == 0.0) throw OverlapError(i, j);
     center_.push_back(row);
     neighbor_.push_back(view.row_of_atom[j]);
-    pair_.push_back(view.species_of_atom[i] * n_elements_ + view.species_of_atom[j]);
+    pair_.push_back(view.species(i) * n_elements_ + view.species(j));
     center_atom_.push_back(i);
     neighbor_atom_.push_back(j);
     engine_vectors_.insert(engine_vectors_.end(), r, r + 3);

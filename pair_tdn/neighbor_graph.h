@@ -1,8 +1,11 @@
 // Neighbor lists as plain pointers -> directed edges within the cutoff, sorted by center.
 #pragma once
 
+#include "errors.h"
+
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -17,7 +20,20 @@ struct NeighborView {
   const int *const *firstneigh;    ///< indexed by atom; full list
   int neighbor_mask;               ///< bits of a list entry that hold the atom index
   const int *row_of_atom;          ///< row of features that an atom reads, -1 outside the model
-  const int *species_of_atom;      ///< model species, -1 outside the model
+  const int *type;                 ///< indexed by atom; may change from step to step
+  const int *species_of_type;      ///< model species, -1 outside the model
+
+  int species(int atom) const { return species_of_type[type[atom]]; }
+};
+
+/// Two atoms at the same point, by the engine's indices, for a message of its own.
+class OverlapError : public Error {
+ public:
+  OverlapError(int first, int second)
+      : Error("two atoms are at the same point: remove one of them"), atoms{first, second}
+  {
+  }
+  std::array<int, 2> atoms;
 };
 
 /// Edges i -> j with r_ij = r_j - r_i. Buffers are kept from step to step; the tensors of
@@ -28,6 +44,7 @@ class NeighborGraph {
   /// `cutoff` in angstrom; `angstrom` is the length of one engine unit in angstrom.
   NeighborGraph(double cutoff, double angstrom, int n_elements, at::ScalarType dtype);
 
+  /// Throws OverlapError.
   void build(const NeighborView &view);
 
   struct Tensors {

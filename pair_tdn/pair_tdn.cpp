@@ -31,9 +31,13 @@ using namespace LAMMPS_NS;
 static void keep_freed_pages()
 {
 #ifdef __GLIBC__
-  static const bool done = mallopt(M_MMAP_THRESHOLD, 1 << 30) &&
-                           mallopt(M_TRIM_THRESHOLD, 1 << 30) && mallopt(M_TOP_PAD, 64 << 20);
-  (void) done;
+  static bool done = false;
+  if (done) return;
+  done = true;
+  // Some versions refuse thresholds above half of their heaps.
+  if (!mallopt(M_MMAP_THRESHOLD, 1 << 30)) mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
 #endif
 }
 
@@ -67,20 +71,26 @@ PairTDN::~PairTDN()
 
 void PairTDN::settings(int narg, char **arg)
 {
+  impl->prepared = false;
   const std::vector<std::string> words(arg, arg + narg);
   guarded([&] { impl->options = tdn::Options(words); }, true);
   impl->evaluator.reset();    // device, precision or forces may have changed
 }
 
-/* pair_coeff * * file.tdn.pt El1 El2 ... */
+/* pair_coeff * * file.tdn.pt El1 El2 ...
+   nothing changes before all of it is known to work: an error may be caught, in Python */
 
 void PairTDN::coeff(int narg, char **arg)
 {
-  if (narg < 4) utils::missing_cmd_args(FLERR, "pair_coeff tdn", error);
-  if (!allocated) allocate();
-  read_archive(arg[2]);
+  impl->prepared = false;
+  if (narg < 4)
+    error->all(FLERR, "Pair style tdn: pair_coeff lacks the model file or its elements: write "
+                      "pair_coeff * * file.tdn.pt element ... with one element per atom type");
+  auto archive = read_archive(arg[2]);
+  check_elements(archive, narg - 3, arg + 3);
+  load_model(archive);
+  impl->archive = std::move(archive);
   map_species(narg - 3, arg + 3);
-  load_model();
   announce();
 }
 
@@ -111,7 +121,7 @@ static void broadcast(std::string &text, MPI_Comm world)
 
 /* rank 0 reads the file, every rank checks the same bytes */
 
-void PairTDN::read_archive(const char *name)
+tdn::ModelArchive PairTDN::read_archive(const char *name)
 {
   std::string bytes, failure;
   if (comm->me == 0) {
@@ -125,8 +135,40 @@ void PairTDN::read_archive(const char *name)
   broadcast(failure, world);
   if (!failure.empty()) error->all(FLERR, "Pair style tdn: {}", failure);
   broadcast(bytes, world);
-  impl->evaluator.reset();
-  guarded([&] { impl->archive.emplace(std::move(bytes), name); }, true);
+  std::optional<tdn::ModelArchive> archive;
+  guarded([&] { archive.emplace(std::move(bytes), name); }, true);
+  return std::move(*archive);
+}
+
+/* every name is an element of the model, or NULL where another style may take over */
+
+void PairTDN::check_elements(const tdn::ModelArchive &archive, int n, char **names)
+{
+  const auto &model = archive.metadata();
+  if (n != atom->ntypes)
+    error->all(FLERR,
+               "Pair style tdn: pair_coeff names {} elements but the simulation has {} atom types: "
+               "name one element of {} (or NULL) per type",
+               n, atom->ntypes, tdn::join(model.elements));
+  int n_null = 0;
+  for (int k = 0; k < n; k++) {
+    if (strcmp(names[k], "NULL") == 0) n_null++;
+    else if (model.species_of(names[k]) < 0)
+      error->all(FLERR,
+                 "Pair style tdn: model file '{}' was trained for {} but pair_coeff asks for "
+                 "element {}: use a model that knows it",
+                 archive.file(), tdn::join(model.elements), names[k]);
+  }
+  if (n_null > 0 && force->pair == this)
+    error->all(FLERR,
+               "Pair style tdn: pair_coeff leaves atom types without an element by NULL but there "
+               "is no other pair style: name one element of {} per type or use pair_style hybrid",
+               tdn::join(model.elements));
+  if (n_null == n)
+    error->all(FLERR,
+               "Pair style tdn: pair_coeff names NULL for every atom type: name an element of {} "
+               "for at least one",
+               tdn::join(model.elements));
 }
 
 /* elements of pair_coeff -> model species; map_element2type() fills elements, map and setflag */
@@ -134,17 +176,7 @@ void PairTDN::read_archive(const char *name)
 void PairTDN::map_species(int n, char **names)
 {
   const auto &model = impl->metadata();
-  if (n != atom->ntypes)
-    error->all(FLERR,
-               "Pair style tdn: pair_coeff names {} elements but the simulation has {} atom types: "
-               "name one element of {} (or NULL) per type",
-               n, atom->ntypes, tdn::join(model.elements));
-  for (int k = 0; k < n; k++)
-    if (strcmp(names[k], "NULL") != 0 && model.species_of(names[k]) < 0)
-      error->all(FLERR,
-                 "Pair style tdn: model file '{}' was trained for {} but pair_coeff asks for "
-                 "element {}: use a model that knows it",
-                 impl->archive->file(), tdn::join(model.elements), names[k]);
+  if (!allocated) allocate();
   map_element2type(n, names);
   impl->species_of_type.assign(n + 1, -1);
   for (int type = 1; type <= n; type++)
@@ -165,20 +197,21 @@ static int node_rank(MPI_Comm world)
 
 /* ---------------------------------------------------------------------- */
 
-void PairTDN::load_model()
+void PairTDN::load_model(const tdn::ModelArchive &archive)
 {
   auto &m = *impl;
   const int rank = node_rank(world);
   at::set_num_threads(comm->nthreads);
   guarded(
       [&] {
-        m.forces = m.options.force_kind(m.metadata(), m.archive->file());
+        const auto &model = archive.metadata();
+        const auto forces = m.options.force_kind(model, archive.file());
         const auto device = tdn::choose_device(m.options.device, rank);
-        const auto dtype = m.options.dtype(m.metadata());
-        m.evaluator.emplace(m.archive->load(device, dtype), m.metadata(), device, dtype);
+        const auto dtype = m.options.dtype(model);
+        m.evaluator = tdn::Evaluator(archive.load(device, dtype), model, device, dtype);
+        m.forces = forces;
       },
       true);
-  m.stale = true;
 }
 
 /* what runs, and what the user should know about it */
@@ -216,18 +249,19 @@ void PairTDN::init_style()
     error->all(FLERR, "Pair style tdn: no model is loaded: write pair_coeff * * "
                       "file.tdn.pt element ... after pair_style");
   if (!impl->evaluator) {
-    load_model();
+    load_model(*impl->archive);
     announce();
   }
   auto &m = *impl;
   if (comm->mode == Comm::SINGLE && comm->cutghostuser > 0.0 && comm->cutghostuser < m.cutoff())
     error->all(FLERR,
-               "Pair style tdn: comm_modify cutoff {} gives a ghost shell thinner than the model's "
-               "cutoff {}: write comm_modify cutoff {} or leave it out",
+               "Pair style tdn: comm_modify cutoff {} is below the model's cutoff {}: write "
+               "comm_modify cutoff {} or leave it out",
                comm->cutghostuser, m.cutoff(), m.cutoff() + neighbor->skin);
   m.graph = tdn::NeighborGraph(m.metadata().cutoff, 1.0 / m.units.angstrom,
                                m.metadata().n_elements(), m.evaluator->dtype());
   m.stale = true;
+  m.prepared = true;
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
@@ -245,20 +279,20 @@ void PairTDN::check_simulation()
                "Pair style tdn: the model is three-dimensional but dimension is {}: write "
                "dimension 3",
                domain->dimension);
+  // LAMMPS leaves out neighbors whose two weights are zero; with others they stay in the list
   for (int k = 1; k < 4; k++)
-    if (atom->molecular != Atom::ATOMIC && atom->nbonds > 0 && force->special_lj[k] != 1.0)
-      error->all(FLERR,
-                 "Pair style tdn: special_bonds lj weight {} would hide bonded neighbors from "
-                 "the model: write special_bonds lj/coul 1 1 1",
-                 force->special_lj[k]);
+    if (atom->molecular != Atom::ATOMIC && atom->nbonds > 0 && force->special_lj[k] == 0.0 &&
+        force->special_coul[k] == 0.0)
+      error->all(
+          FLERR,
+          "Pair style tdn: special_bonds weights lj 0 and coul 0 of 1-{} neighbors hide them "
+          "from the model: write special_bonds lj/coul 1 1 1",
+          k + 1);
 }
 
 /* cutoff of a pair of types in LAMMPS units */
 
-double PairTDN::init_one(int i, int j)
+double PairTDN::init_one(int, int)
 {
-  if (setflag[i][j] == 0)
-    error->all(FLERR, "Pair style tdn: all pair coeffs are not set: name an "
-                      "element for every type, NULL needs pair_style hybrid");
   return impl->cutoff();
 }

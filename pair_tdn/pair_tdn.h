@@ -10,6 +10,10 @@
 
 #include <memory>
 
+namespace tdn {
+class ModelArchive;
+}
+
 namespace LAMMPS_NS {
 
 class PairTDN : public Pair {
@@ -30,16 +34,18 @@ class PairTDN : public Pair {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl;    // all libtorch state, defined in pair_tdn.cpp
+  std::unique_ptr<Impl> impl;    // all libtorch state, defined in pair_tdn_impl.h
 
   void allocate();
-  void read_archive(const char *);
+  tdn::ModelArchive read_archive(const char *);
+  void check_elements(const tdn::ModelArchive &, int, char **);
   void map_species(int, char **);
-  void load_model();
+  void load_model(const tdn::ModelArchive &);
   void announce();
   void check_simulation();
-  void check_ghost_shell();
   void evaluate();
+  void check_types();
+  void build_graph();
   void add_forces();
   void tally_energy();
   void tally_virial();

@@ -6,33 +6,20 @@
 #include "pair_tdn_impl.h"
 
 #include "comm.h"
-#include "domain.h"
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "update.h"
 
-#include <algorithm>
 #include <cmath>
 
 using namespace LAMMPS_NS;
-
-/* the shell may still be too thin when another setting made it so; cutghost is the same everywhere
- */
-
-void PairTDN::check_ghost_shell()
-{
-  const double shell = *std::min_element(comm->cutghost, comm->cutghost + 3);
-  if (domain->triclinic == 0 && shell < impl->cutoff())
-    error->all(FLERR,
-               "Pair style tdn: the ghost shell of {} is thinner than the model's cutoff {}: "
-               "raise comm_modify cutoff",
-               shell, impl->cutoff());
-}
 
 /* called in every step */
 
 void PairTDN::compute(int eflag, int vflag)
 {
+  if (!impl->prepared)
+    error->all(FLERR, "Pair style tdn: settings changed after the last run: leave out pre no");
   ev_init(eflag, vflag);
   guarded([&] { evaluate(); }, false);
   check_finite();
@@ -47,24 +34,57 @@ void PairTDN::evaluate()
 {
   auto &m = *impl;
   if (neighbor->ago == 0 || m.stale) {
-    check_ghost_shell();
     m.exchange.rebuild(*list, m.species_of_type);
     m.stale = false;
   }
-  m.graph.build({.positions = atom->x,
-                 .ilist = list->ilist,
-                 .n_centers = list->inum,
-                 .numneigh = list->numneigh,
-                 .firstneigh = list->firstneigh,
-                 .neighbor_mask = NEIGHMASK,
-                 .row_of_atom = m.exchange.row_of_atom().data(),
-                 .species_of_atom = m.exchange.species_of_atom().data()});
+  check_types();
+  build_graph();
   const auto result = m.evaluator->evaluate(m.graph.tensors(), m.exchange, m.forces);
   const bool direct = m.forces == tdn::ForceKind::DIRECT;
   m.energies = result.atom_energies.to(at::kCPU, at::kDouble).contiguous();
   m.gradients = (direct ? result.direct_forces : result.edge_gradients)
                     .to(at::kCPU, at::kDouble)
                     .contiguous();
+}
+
+/* with NULL a changed type can change who takes part, which only new lists can follow */
+
+void PairTDN::check_types()
+{
+  const auto &m = *impl;
+  for (int i = 0; i < atom->nlocal; i++) {
+    const int type = atom->type[i];
+    const bool skipped = list->iskip && list->iskip[type];    // pair hybrid gave it away
+    const bool inside = m.species_of_type[type] >= 0 && !skipped;
+    if (inside != (m.exchange.row_of_atom()[i] >= 0))
+      error->one(FLERR,
+                 "Pair style tdn: atom {} has entered or left the model by a new type between "
+                 "rebuilds of the neighbor lists before step {}: give every type an element",
+                 atom->tag[i], update->ntimestep);
+  }
+}
+
+/* types are read in every step: commands like fix sgcmc change them between rebuilds */
+
+void PairTDN::build_graph()
+{
+  auto &m = *impl;
+  try {
+    m.graph.build({.positions = atom->x,
+                   .ilist = list->ilist,
+                   .n_centers = list->inum,
+                   .numneigh = list->numneigh,
+                   .firstneigh = list->firstneigh,
+                   .neighbor_mask = NEIGHMASK,
+                   .row_of_atom = m.exchange.row_of_atom().data(),
+                   .type = atom->type,
+                   .species_of_type = m.species_of_type.data()});
+  } catch (const tdn::OverlapError &caught) {
+    error->one(FLERR,
+               "Pair style tdn: atoms {} and {} are at the same point at step {}: remove one of "
+               "them or use a smaller time step",
+               atom->tag[caught.atoms[0]], atom->tag[caught.atoms[1]], update->ntimestep);
+  }
 }
 
 /* a number that is none must not travel on silently */
@@ -130,7 +150,8 @@ void PairTDN::tally_energy()
   }
 }
 
-/* W = -sum r_ij (x) dE/dr_ij; both ends of an edge get half, which is its centroid form as well */
+/* W = -sum r_ij (x) dE/dr_ij; both ends of an edge get half. With more than one layer an edge also
+   acts on energies of atoms further away, so that no division among atoms is unique */
 
 void PairTDN::tally_virial()
 {
@@ -187,5 +208,14 @@ void PairTDN::unpack_reverse_comm(int n, int *atoms, double *buffer)
 
 double PairTDN::memory_usage()
 {
-  return Pair::memory_usage() + impl->graph.memory_usage() + impl->exchange.memory_usage();
+  return Pair::memory_usage() + impl->memory_usage();
+}
+
+double PairTDN::Impl::memory_usage() const
+{
+  double bytes = graph.memory_usage() + exchange.memory_usage();
+  if (archive) bytes += archive->memory_usage();
+  for (const auto &tensor : {energies, gradients})
+    if (tensor.defined()) bytes += static_cast<double>(tensor.nbytes());
+  return bytes;
 }

@@ -36,7 +36,8 @@ struct PairTDN::Impl {
   std::vector<int> species_of_type;    // indexed by LAMMPS type, -1 outside the model
   tdn::GhostExchange exchange;
   tdn::NeighborGraph graph;
-  bool stale = true;    // exchange and graph belong to another model or run
+  bool prepared = false;    // init_style() has seen these settings and this model
+  bool stale = true;        // exchange and graph belong to another model or run
   bool warned_about_virial = false;
 
   // results of the last evaluation, on the CPU in double precision
@@ -44,6 +45,7 @@ struct PairTDN::Impl {
   at::Tensor gradients;    // (n_edges, 3) eV/angstrom, or direct forces (n_owned, 3)
 
   const tdn::ModelMetadata &metadata() const { return archive->metadata(); }
+  double memory_usage() const;
   double cutoff() const { return metadata().cutoff * units.angstrom; }
   double force_unit() const { return units.eV / units.angstrom; }
 };
@@ -53,15 +55,16 @@ struct PairTDN::Impl {
 
 template <typename Callable> void PairTDN::guarded(Callable callable, bool on_all_ranks)
 {
+  static constexpr const char *OUT_OF_MEMORY = "out of memory: use more ranks or a smaller system";
   std::string failure;
   try {
     callable();
   } catch (const LAMMPSException &) {
     throw;
   } catch (const std::bad_alloc &) {
-    failure = "out of memory: use more ranks or a smaller system";
+    failure = OUT_OF_MEMORY;
   } catch (const std::exception &caught) {
-    failure = tdn::first_line(caught.what());
+    failure = tdn::is_out_of_memory(caught.what()) ? OUT_OF_MEMORY : tdn::first_line(caught.what());
   }
   int failed = failure.empty() ? 0 : 1, all_failed = 0;
   if (on_all_ranks) MPI_Allreduce(&failed, &all_failed, 1, MPI_INT, MPI_MIN, world);

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import ase
 import pytest
+import torch
 from lammps_runner import run, setup, write_data
-from make_archives import PairModel, label, make_archive, write
+from make_archives import make_archive
+
+from tdn import schema
 
 ATOMS = ase.Atoms("OH2", positions=[[4, 4, 4], [5, 4, 4], [4, 5, 4]], cell=[10, 10, 10], pbc=True)
 MODEL = "message-float64.tdn.pt"
@@ -53,8 +56,6 @@ def test_truncated_archive(folder: Path):
 
 
 def test_torchscript_without_label(folder: Path):
-    import torch
-
     with pytest.warns(DeprecationWarning):
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(folder / "plain.pt"))
     sentence = (
@@ -100,6 +101,51 @@ def test_label(folder: Path, case: str):
     fails(folder, f"model file 'odd.tdn.pt' {sentence}", "* * odd.tdn.pt H O")
 
 
+def test_label_with_a_hexadecimal_number(folder: Path):
+    """No number of JSON; nor does the locale of the process decide what is one."""
+    files = {schema.METADATA_RECORD: ""}
+    module = torch.jit.load(str(folder / MODEL), _extra_files=files)
+    text = files[schema.METADATA_RECORD].decode().replace('"cutoff": 3.0', '"cutoff": 0x3')
+    torch.jit.save(module, str(folder / "hex.tdn.pt"), _extra_files={schema.METADATA_RECORD: text})
+    sentence = (
+        f"has a label that is not valid JSON at byte {text.index('0x3') + 1} (unexpected character): write the file "
+        "again with `tdn deploy`"
+    )
+    fails(folder, f"model file 'hex.tdn.pt' {sentence}", "* * hex.tdn.pt H O")
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_label_with_a_number_that_is_none(folder: Path, value: str):
+    path = make_archive("message", "float64", folder, {"min_distance": float(value)})
+    path.rename(folder / "odd.tdn.pt")
+    done = run(f"{setup(ATOMS)}pair_style tdn\npair_coeff * * odd.tdn.pt H O\n", 1, folder)
+    assert "has a label that is not valid JSON at byte" in done.error
+    assert "(expected a value): write the file again with `tdn deploy`" in done.error
+
+
+def test_missing_elements(folder: Path):
+    sentence = (
+        "pair_coeff lacks the model file or its elements: write pair_coeff * * file.tdn.pt element ... with one "
+        "element per atom type"
+    )
+    fails(folder, sentence, f"* * {MODEL}")
+
+
+def test_null_without_hybrid(folder: Path):
+    sentence = (
+        "pair_coeff leaves atom types without an element by NULL but there is no other pair style: name one element "
+        "of H O per type or use pair_style hybrid"
+    )
+    fails(folder, sentence, f"* * {MODEL} NULL O")
+
+
+def test_null_for_every_type(folder: Path):
+    text = f"{setup(ATOMS)}pair_style hybrid tdn device cpu zero 3\npair_coeff * * tdn {MODEL} NULL NULL\n"
+    done = run(text, 2, folder)
+    sentence = "pair_coeff names NULL for every atom type: name an element of H O for at least one"
+    assert done.error == f"ERROR: Pair style tdn: {sentence}", done.output
+
+
 def test_element_not_in_the_model(folder: Path):
     sentence = "was trained for H O but pair_coeff asks for element Si: use a model that knows it"
     fails(folder, f"model file '{MODEL}' {sentence}", f"* * {MODEL} H Si")
@@ -125,10 +171,7 @@ def test_lj_units(folder: Path):
 
 
 def test_cutoff_larger_than_the_ghost_shell(folder: Path):
-    sentence = (
-        "comm_modify cutoff 2 gives a ghost shell thinner than the model's cutoff 3: write comm_modify cutoff 5 or "
-        "leave it out"
-    )
+    sentence = "comm_modify cutoff 2 is below the model's cutoff 3: write comm_modify cutoff 5 or leave it out"
     fails(folder, sentence, after="comm_modify cutoff 2.0")
 
 
@@ -149,33 +192,3 @@ def test_direct_forces_without_a_head(folder: Path):
     make_archive("pair", "float64", folder)
     sentence = "model file 'pair-float64.tdn.pt' has no direct forces: use forces gradient"
     fails(folder, sentence, "* * pair-float64.tdn.pt H O", "device cpu forces direct")
-
-
-def test_atoms_without_ids(folder: Path):
-    sentence = "atoms have no IDs: write atom_modify id yes"
-    text = (
-        "units metal\natom_modify id no\nregion b block 0 10 0 10 0 10\ncreate_box 1 b\nmass 1 1\n"
-        f"create_atoms 1 single 5 5 5\npair_style tdn device cpu\npair_coeff * * {MODEL} O\nrun 0\n"
-    )
-    done = run(text, 2, folder)
-    assert done.returncode != 0
-    assert done.error == f"ERROR: Pair style tdn: {sentence}"
-
-
-def test_energy_that_is_no_number_names_step_and_atom(folder: Path):
-    import torch
-
-    model = PairModel()
-    model.stiffness[3] = torch.nan  # O with O
-    write(model, label("pair", [1], "float32", {}), folder / "nan.tdn.pt")
-    write_data(
-        ase.Atoms("HO2", positions=[[5, 5, 5], [6, 5, 5], [5, 6, 5]], cell=[10] * 3), ["H", "O"], folder / "data.test"
-    )
-    text = f"{setup(ATOMS)}pair_style tdn device cpu\npair_coeff * * nan.tdn.pt H O\nrun 0\n"
-    done = run(text, 1, folder)
-    assert done.returncode != 0
-    sentence = (
-        "the energy of atom 2 is not a finite number at step 0 on rank 0: look for overlapping atoms or use a smaller "
-        "time step"
-    )
-    assert f"Pair style tdn: {sentence}" in done.output
