@@ -98,9 +98,8 @@ def main() -> None:
         print(f"== {n_atoms} atoms, {steps[0]} steps of NVT and {steps[1]} of NVE", flush=True)
         summarize(run_lammps(copies, *steps), n_atoms)
     draw_rdf(1)
-    print(
-        f"logs and radial distribution (rdf.png) in {OUT.relative_to(HERE.parents[1])}, {time.monotonic() - start:.0f} s"
-    )
+    seconds = time.monotonic() - start
+    print(f"logs and radial distribution (rdf.png) in {OUT.relative_to(HERE.parents[1])}, {seconds:.0f} s")
 
 
 if __name__ == "__main__":
