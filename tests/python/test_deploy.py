@@ -186,3 +186,16 @@ class TestWriting:
     def test_table(self):
         lines = table([Verdict("a", 1e-12, 1e-9), Verdict("b", 2.0, 1.0), Verdict("c", 0.1, math.inf)]).splitlines()
         assert [line.split()[-1] for line in lines] == ["verdict", "passed", "FAILED", "reported"]
+
+
+def test_the_step_at_the_cutoff_is_seen(tmp_path):
+    """The published form has no envelope: its step is reported, and it is orders of magnitude above a smooth model's."""
+    torch.manual_seed(0)
+    options = {"n_channels": 8, "n_layers": 1, "direct_forces": False, "forces": "gradient"}
+    rough = TDN(ModelConfig.paper(("H", "O"), **options)).double()
+    smooth = TDN(ModelConfig(elements=("H", "O"), n_channels=8, n_layers=1)).double()
+    steps = []
+    for name, model in (("rough", rough), ("smooth", smooth)):
+        verdicts = write_archive(model, tmp_path / f"{name}.tdn.pt")
+        steps.append(next(v.value for v in verdicts if "cutoff" in v.name))
+    assert steps[0] > 1e-4 and steps[1] < 1e-9, steps

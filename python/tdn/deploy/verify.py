@@ -139,13 +139,13 @@ def random_rotation(seed: int) -> Tensor:
 
 
 def cutoff_continuity(reference: TDN, archive: DeployedModel) -> Verdict:
-    """Largest energy step when an atom crosses the cutoff of one of two bonded atoms by 1e-6 angstrom.
+    """Largest energy step when an atom crosses the cutoff of one of two bonded atoms by 1e-10 angstrom.
 
     All ordered pairs of the first elements; in units of the model's energy scale, from the archive itself.
     """
     steps = []
     for center, neighbor in product(range(min(len(archive.elements), 4)), repeat=2):
-        energies = [crossing_energy(archive, center, neighbor, offset) for offset in (-1e-6, 1e-6)]
+        energies = [crossing_energy(archive, center, neighbor, offset) for offset in (-1e-10, 1e-10)]
         steps.append(abs(energies[1] - energies[0]) / float(reference.network.references.scale))
     limit = CONTINUITY[archive.dtype] if reference.config.smooth else math.inf
     return Verdict("energy step when a pair crosses the cutoff, relative", largest(steps), limit)
