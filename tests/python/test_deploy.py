@@ -189,7 +189,7 @@ class TestWriting:
 
 
 def test_the_step_at_the_cutoff_is_seen(tmp_path):
-    """The published form has no envelope: its step is reported, and it is orders of magnitude above a smooth model's."""
+    """The published form has no envelope: its step is reported, orders of magnitude above a smooth model's."""
     torch.manual_seed(0)
     options = {"n_channels": 8, "n_layers": 1, "direct_forces": False, "forces": "gradient"}
     rough = TDN(ModelConfig.paper(("H", "O"), **options)).double()
