@@ -24,6 +24,7 @@ from ase.io import read
 import tdn
 from tdn import _core
 from tdn.data import graph_from_atoms
+from tdn.training.malloc import keep_freed_pages
 
 WATER = Path(__file__).parents[2] / "examples" / "water"
 BIN = Path(sys.executable).parent
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write the table here")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_pages()  # the pair style does the same
     lines = [
         f"tdn {tdn.__version__}, torch {torch.__version__}, {platform.processor() or platform.machine()}, "
         f"{time.strftime('%Y-%m-%d')}, 1 thread per rank",
