@@ -30,6 +30,14 @@ class Run:
         lines = [line for line in self.output.splitlines() if line.startswith("ERROR")]
         return lines[0].rsplit(" (", 1)[0] if lines else ""
 
+    @property
+    def thermo(self) -> list[str]:
+        """Lines of thermo output of the last run, as printed."""
+        lines = self.output.splitlines()
+        begin = max(k for k, line in enumerate(lines) if line.split()[:1] == ["Step"])
+        end = next(k for k, line in enumerate(lines) if k > begin and line.startswith("Loop time"))
+        return [line for line in lines[begin + 1 : end] if line.strip()]
+
     def values(self, name: str) -> np.ndarray:
         """Numbers of the last line ``name = ...`` that the input printed."""
         lines = [line for line in self.output.splitlines() if line.startswith(f"{name} = ")]

@@ -2,23 +2,18 @@
 
 from pathlib import Path
 
-import ase
 import pytest
 import torch
-from lammps_runner import run, setup, write_data
+from lammps_runner import run, setup
 from make_archives import make_archive
+from water_molecule import ATOMS, MODEL, fill
 
 from tdn import schema
-
-ATOMS = ase.Atoms("OH2", positions=[[4, 4, 4], [5, 4, 4], [4, 5, 4]], cell=[10, 10, 10], pbc=True)
-MODEL = "message-float64.tdn.pt"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, archives) -> Path:
-    write_data(ATOMS, ["H", "O"], tmp_path / "data.test")
-    (tmp_path / MODEL).write_bytes(archives["message", "float64"].read_bytes())
-    return tmp_path
+    return fill(tmp_path, archives)
 
 
 def fails(

@@ -30,14 +30,6 @@ def simulate(folder: Path, model: Path, n_ranks: int, commands: str, before: str
     return done
 
 
-def thermo(done: Run) -> list[str]:
-    """Lines of thermo output."""
-    lines = done.output.splitlines()
-    begin = max(k for k, line in enumerate(lines) if line.split()[:1] == ["Step"])
-    end = next(k for k, line in enumerate(lines) if k > begin and line.startswith("Loop time"))
-    return [line for line in lines[begin + 1 : end] if line.strip()]
-
-
 NVE = """
 neighbor 0.5 bin
 neigh_modify every 1 delay 0 check yes
@@ -51,7 +43,7 @@ run 1000
 
 def test_thermo_is_equal_on_any_number_of_ranks(folder: Path, archives):
     runs = [simulate(folder, archives["message", "float64"], n, NVE, timeout=300) for n in (1, 2, 4)]
-    lines = [thermo(done) for done in runs]
+    lines = [done.thermo for done in runs]
     assert len(lines[0]) == 11
     assert lines[1] == lines[0] and lines[2] == lines[0]
     builds = [line for line in runs[0].output.splitlines() if line.startswith("Neighbor list builds")]
@@ -60,7 +52,7 @@ def test_thermo_is_equal_on_any_number_of_ranks(folder: Path, archives):
 
 def test_energy_is_conserved(folder: Path, archives):
     done = simulate(folder, archives["message", "float64"], 2, NVE, timeout=300)
-    rows = np.array([[float(x) for x in line.split()] for line in thermo(done)])
+    rows = np.array([[float(x) for x in line.split()] for line in done.thermo])
     drift = np.polyfit(rows[:, 0] * 0.0005, rows[:, 3], 1)[0] / 108
     assert abs(drift) < 1e-6  # eV per atom and ps
     assert np.ptp(rows[:, 2]) > 1e-2

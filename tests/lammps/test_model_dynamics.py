@@ -26,14 +26,6 @@ run {steps}
 """
 
 
-def thermo(done: Run) -> list[str]:
-    """Thermo lines of the last run, as printed."""
-    lines = done.output.splitlines()
-    begin = max(k for k, line in enumerate(lines) if line.split()[:1] == ["Step"])
-    end = next(k for k, line in enumerate(lines) if k > begin and line.startswith("Loop time"))
-    return [line for line in lines[begin + 1 : end] if line.strip()]
-
-
 def masses(elements: list[str]) -> str:
     """Mass command of each type."""
     return "".join(f"mass {k} {atomic_masses[atomic_numbers[e]]}\n" for k, e in enumerate(elements, start=1))
@@ -69,17 +61,17 @@ def test_thermo_of_water_is_the_same_on_any_number_of_ranks(trajectories):
     """Neighbor lists are rebuilt and atoms migrate on the way; every printed digit stays."""
     for done in trajectories.values():
         assert done.returncode == 0, done.output
-    expected = thermo(trajectories[1])
+    expected = trajectories[1].thermo
     assert len(expected) == STEPS // 50 + 1
-    assert thermo(trajectories[2]) == expected
-    assert thermo(trajectories[4]) == expected
+    assert trajectories[2].thermo == expected
+    assert trajectories[4].thermo == expected
     builds = next(line for line in trajectories[4].output.splitlines() if line.startswith("Neighbor list builds"))
     assert int(builds.split("=")[1]) > 10
 
 
 def test_energy_of_water_stays_within_its_fluctuation(trajectories):
     """Velocity Verlet at 0.5 fs makes the energy of an O-H bond oscillate; it must not run away."""
-    rows = np.array([[float(word) for word in line.split()] for line in thermo(trajectories[2])])
+    rows = np.array([[float(word) for word in line.split()] for line in trajectories[2].thermo])
     per_atom = rows[:, 4] / 81
     assert np.ptp(per_atom) < 5e-4, per_atom
     assert rows[:, 1].min() > 200 and rows[:, 1].max() < 500, rows[:, 1]
@@ -97,7 +89,7 @@ def test_drift_of_a_smooth_model_is_below_a_millionth_of_an_ev_per_atom_and_pico
     text += THERMO.format(every=10, steps=STEPS, digits=12)
     done = run(text, 2, tmp_path, timeout=300)
     assert done.returncode == 0, done.output
-    rows = np.array([[float(word) for word in line.split()] for line in thermo(done)])
+    rows = np.array([[float(word) for word in line.split()] for line in done.thermo])
     drift = np.polyfit(rows[:, 0] * 0.0005, rows[:, 4] / len(atoms), 1)[0]
     exchanged = np.ptp(rows[:, 3]) / len(atoms)
     assert exchanged > 1e-3, "the test sees no dynamics"

@@ -8,16 +8,12 @@ import torch
 from lammps_runner import run, setup, write_data
 from make_archives import PairModel, label, write
 from torch import Tensor
-
-ATOMS = ase.Atoms("OH2", positions=[[4, 4, 4], [5, 4, 4], [4, 5, 4]], cell=[10, 10, 10], pbc=True)
-MODEL = "message-float64.tdn.pt"
+from water_molecule import ATOMS, MODEL, fill
 
 
 @pytest.fixture
 def folder(tmp_path: Path, archives) -> Path:
-    write_data(ATOMS, ["H", "O"], tmp_path / "data.test")
-    (tmp_path / MODEL).write_bytes(archives["message", "float64"].read_bytes())
-    return tmp_path
+    return fill(tmp_path, archives)
 
 
 def test_atoms_without_ids(folder: Path):
