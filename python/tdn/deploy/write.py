@@ -106,8 +106,7 @@ def deploy(
     overwrite: bool = False,
 ) -> list[Verdict]:
     """Deploy a checkpoint of ``tdn train`` or ``tdn import-airs``; arguments as in :func:`write_archive`."""
-    from tdn.training.checkpoint import load_model, training_summary
+    from tdn.training.checkpoint import load_with_summary
 
-    model = load_model(checkpoint)
-    summary = training_summary(checkpoint)
+    model, summary = load_with_summary(checkpoint)
     return write_archive(model, path, dtype, training=summary, structures=structures, overwrite=overwrite)

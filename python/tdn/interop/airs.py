@@ -154,16 +154,13 @@ def rename(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor
     result = {
         "embedding.elements": state["atom_embed.atom_type_lin.weight"].t()[1:] + state["atom_embed.atom_type_lin.bias"],
         "embedding.sources": state["edge_embed.exp.linear.weight"].sum(1) + state["edge_embed.exp.bias"],
-        "embedding.project.weight": state["edge_embed.proj.linear.weight"],
-        "embedding.project.bias": state["edge_embed.proj.bias"][0],
+        **_linear(_whole(state, "edge_embed.proj"), "embedding.project"),
         "geometry.basis.mean": state["rbf.mean"][0],
         "geometry.basis.width": state["rbf.std"][0],
         "geometry.basis.weight": state["rbf.weight"][0],
         "geometry.basis.bias": state["rbf.bias"][0],
-        "head_hidden.weight": state["head.0.linear.weight"],
-        "head_hidden.bias": state["head.0.bias"][0],
-        "head_out.weight": state["head.2.linear.weight"],
-        "head_out.bias": state["head.2.bias"][0],
+        **_linear(_whole(state, "head.0"), "head_hidden"),
+        **_linear(_whole(state, "head.2"), "head_out"),
         **_coupling(state),
         **_radial(state, "edge_embed.rad", "embedding.radial"),
         **_norm(state, "norm", "norm"),
@@ -207,8 +204,7 @@ def _norm(state: Mapping[str, Tensor], source: str, target: str) -> dict[str, Te
 
 
 def _attention(state: Mapping[str, Tensor], source: str, target: str) -> dict[str, Tensor]:
-    values, gates = state[f"{source}.lin_value.linear.weight"].chunk(2)
-    values_bias, gates_bias = state[f"{source}.lin_value.bias"][0].chunk(2)
+    values, gates = _halves(state, f"{source}.lin_value")
     return {
         f"{target}.query": state[f"{source}.alpha_dot"],
         f"{target}.merge_neighbor.weight": state[f"{source}.merge_src.linear.weight"],
@@ -216,27 +212,37 @@ def _attention(state: Mapping[str, Tensor], source: str, target: str) -> dict[st
         f"{target}.merge_center.weight": state[f"{source}.merge_dst.linear.weight"],
         f"{target}.logits.weight": state[f"{source}.lin_alpha.linear.weight"],
         f"{target}.logits.bias": state[f"{source}.lin_alpha.bias"][0],
-        f"{target}.values.weight": values,
-        f"{target}.values_bias": values_bias,
-        f"{target}.gates.weight": gates,
-        f"{target}.gates.bias": gates_bias,
-        f"{target}.out.weight": state[f"{source}.proj.linear.weight"],
-        f"{target}.out.bias": state[f"{source}.proj.bias"][0],
+        f"{target}.values.weight": values["weight"],
+        f"{target}.values_bias": values["bias"],
+        **_linear(gates, f"{target}.gates"),
+        **_linear(_whole(state, f"{source}.proj"), f"{target}.out"),
         **_radial(state, f"{source}.rad", f"{target}.radial"),
     }
 
 
 def _feed_forward(state: Mapping[str, Tensor], source: str, target: str) -> dict[str, Tensor]:
-    values, gates = state[f"{source}.0.linear.weight"].chunk(2)
-    values_bias, gates_bias = state[f"{source}.0.bias"][0].chunk(2)
+    values, gates = _halves(state, f"{source}.0")
     return {
-        f"{target}.values.weight": values,
-        f"{target}.values.bias": values_bias,
-        f"{target}.gates.weight": gates,
-        f"{target}.gates.bias": gates_bias,
-        f"{target}.out.weight": state[f"{source}.2.linear.weight"],
-        f"{target}.out.bias": state[f"{source}.2.bias"][0],
+        **_linear(values, f"{target}.values"),
+        **_linear(gates, f"{target}.gates"),
+        **_linear(_whole(state, f"{source}.2"), f"{target}.out"),
     }
+
+
+def _whole(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Weight (C_out, C_in) and bias (C_out) of a published linear layer."""
+    return {"weight": state[f"{source}.linear.weight"], "bias": state[f"{source}.bias"][0]}
+
+
+def _halves(state: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A published C -> 2 C layer in front of a gate: first its values, then its gates."""
+    layer = _whole(state, source)
+    values, gates = ({name: tensor.chunk(2)[k] for name, tensor in layer.items()} for k in (0, 1))
+    return values, gates
+
+
+def _linear(layer: Mapping[str, Tensor], target: str) -> dict[str, Tensor]:
+    return {f"{target}.{name}": tensor for name, tensor in layer.items()}
 
 
 def summary(path: str | Path, model: TDN) -> dict[str, Any]:

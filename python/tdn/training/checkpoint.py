@@ -83,11 +83,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def load_model(path: str | Path) -> TDN:
     """Model with the weights of a checkpoint, in their dtype, ready to predict."""
+    return load_with_summary(path)[0]
+
+
+def load_with_summary(path: str | Path) -> tuple[TDN, dict[str, Any]]:
+    """Model of a checkpoint, and what it was trained on and its errors."""
     from tdn.model import TDN, ModelConfig
 
     packed = read_checkpoint(path)[KEY]
     try:
-        return TDN.from_state(ModelConfig.from_dict(packed["model_config"]), packed["model_state"])
+        model = TDN.from_state(ModelConfig.from_dict(packed["model_config"]), packed["model_state"])
+        return model, packed["training"]
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         reason = str(problem).splitlines()[-1].strip()
         raise TDNError(
