@@ -1,5 +1,6 @@
 // tdn._core: the evaluator of the pair style from Python, without LAMMPS.
 
+#include "cost_probe.h"
 #include "device.h"
 #include "errors.h"
 #include "evaluator.h"
@@ -7,6 +8,7 @@
 
 #include <torch/csrc/utils/pybind.h>
 
+#include <map>
 #include <optional>
 
 namespace py = pybind11;
@@ -33,6 +35,20 @@ class CoreEvaluator {
 
   std::string metadata() const { return metadata_.text; }
   std::string device() const { return evaluator_.device().str(); }
+
+  std::map<std::string, double> probe(double edges_per_atom, bool direct)
+  {
+    const auto kind = direct ? tdn::ForceKind::DIRECT : tdn::ForceKind::GRADIENT;
+    const auto cost = tdn::probe_cost(evaluator_, metadata_, kind, edges_per_atom);
+    std::map<std::string, double> out;
+    for (const auto &[name, line] : {std::pair{"bytes", cost.bytes}, {"seconds", cost.seconds}}) {
+      out[std::string(name) + "_fixed"] = line.fixed;
+      out[std::string(name) + "_per_atom"] = line.per_atom;
+      out[std::string(name) + "_per_remote"] = line.per_remote;
+      out[std::string(name) + "_per_edge"] = line.per_edge;
+    }
+    return out;
+  }
 
   std::tuple<at::Tensor, MaybeTensor, MaybeTensor>
   evaluate(const at::Tensor &species, const at::Tensor &center, const at::Tensor &neighbor,
@@ -111,6 +127,14 @@ Returns:
     direct_forces (n_owned, 3) eV/angstrom or None), on the evaluator's device in its dtype.
 )";
 
+constexpr const char *PROBE_DOC =
+    R"(What an evaluation costs, from small random graphs with ``edges_per_atom``.
+
+Returns:
+    dict of bytes_ and seconds_ with fixed, per_atom, per_remote (row of another rank) and per_edge: peak of torch's
+    allocations and wall time are linear in these numbers.
+)";
+
 }    // namespace
 
 PYBIND11_MODULE(_core, module)
@@ -128,5 +152,7 @@ PYBIND11_MODULE(_core, module)
       .def("evaluate", &CoreEvaluator::evaluate, py::arg("species"), py::arg("center"),
            py::arg("neighbor"), py::arg("vectors"), py::arg("n_owned") = py::none(),
            py::arg("direct") = false, py::arg("row_map") = py::none(),
-           py::call_guard<py::gil_scoped_release>(), EVALUATE_DOC);
+           py::call_guard<py::gil_scoped_release>(), EVALUATE_DOC)
+      .def("probe", &CoreEvaluator::probe, py::arg("edges_per_atom"), py::arg("direct") = false,
+           py::call_guard<py::gil_scoped_release>(), PROBE_DOC);
 }

@@ -11,6 +11,12 @@ namespace tdn {
 /// at its GPUs. Throws tdn::Error when cuda is asked for and there is none.
 c10::Device choose_device(const std::string &name, int node_rank);
 
+/// Bytes that can still be allocated on a device, 0 when the system does not say.
+double available_memory(c10::Device device);
+
+/// GPUs that torch sees.
+int n_devices();
+
 /// Version of the libtorch that is loaded, empty when it does not say.
 std::string loaded_torch_version();
 

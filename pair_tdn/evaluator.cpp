@@ -4,6 +4,7 @@
 #include "evaluator.h"
 
 #include "archive_schema.h"
+#include "memory_meter.h"
 
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -116,6 +117,7 @@ struct Evaluator::Pass {
 
   Tensor direct_forces()
   {
+    const c10::AutoGradMode off(false);
     auto head = model.module_.attr(schema::FORCE_HEAD).toModule();
     const auto rows = exchange.forward(head.get_method(schema::SEND)({last}).toTensor());
     return head
@@ -179,7 +181,8 @@ Evaluation Evaluator::evaluate(const NeighborGraph::Tensors &graph, FeatureExcha
 {
   // Specialization by the profiling executor makes the first calls slow and gains nothing here.
   torch::jit::GraphOptimizerEnabledGuard no_optimizer(false);
-  const bool recorded = kind == ForceKind::GRADIENT;
+  const MemoryMeter meter;
+  const bool recorded = kind != ForceKind::DIRECT;
   c10::AutoGradMode mode(recorded);
   const NeighborGraph::Tensors here{.species = graph.species.to(device_),
                                     .center = graph.center.to(device_),
@@ -190,8 +193,9 @@ Evaluation Evaluator::evaluate(const NeighborGraph::Tensors &graph, FeatureExcha
   pass.forward();
   Evaluation result;
   result.atom_energies = pass.energies.detach();
+  if (kind != ForceKind::GRADIENT) result.direct_forces = pass.direct_forces();
   if (recorded) result.edge_gradients = pass.backward();
-  else result.direct_forces = pass.direct_forces();
+  result.peak_bytes = meter.peak();
   return result;
 }
 

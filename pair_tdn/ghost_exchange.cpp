@@ -1,190 +1,152 @@
-// Ghosts of ghosts: LAMMPS relays messages through intermediate atoms, so the staging buffer has a
-// place for every atom, also for those without a row of their own.
+// Messages hold whole rows. They start and end in the tensors themselves on the CPU, and in pinned
+// host memory for a model on a GPU.
 
 #include "ghost_exchange.h"
 
-#include "atom.h"
-#include "comm.h"
-#include "lammps.h"
-#include "neigh_list.h"
-#include "pair.h"
-
-#include <algorithm>
-#include <cstring>
+#include <ATen/ops/from_blob.h>
 
 namespace tdn {
 
-GhostExchange::GhostExchange(LAMMPS_NS::LAMMPS *lmp, LAMMPS_NS::Pair *pair) : lmp_(lmp), pair_(pair)
-{
-}
+namespace {
 
-void GhostExchange::rebuild(const LAMMPS_NS::NeighList &list,
-                            const std::vector<int> &species_of_type)
-{
-  map_owned(list);
-  map_ghosts(species_of_type);
-  const int mine = remote_.empty() ? 0 : 1;
-  int any = 0;
-  MPI_Allreduce(&mine, &any, 1, MPI_INT, MPI_MAX, lmp_->world);
-  any_remote_ = any != 0;
-}
+constexpr int TAG_FORWARD = 2, TAG_ADJOINT = 3;
 
-void GhostExchange::map_owned(const LAMMPS_NS::NeighList &list)
-{
-  const auto *atom = lmp_->atom;
-  const int n_atoms = atom->nlocal + atom->nghost;
-  n_owned_ = list.inum;
-  atom_of_row_.assign(list.ilist, list.ilist + list.inum);
-  row_of_atom_.assign(n_atoms, -1);
-  for (int row = 0; row < list.inum; ++row) row_of_atom_[list.ilist[row]] = row;
-}
+/// Adds the time of its life to a sum.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double &sum) : sum_(sum), begin_(MPI_Wtime()) {}
+  ~Stopwatch() { sum_ += MPI_Wtime() - begin_; }
 
-/// Each ghost learns its owner's rank and index there, which tells images from remote atoms.
-void GhostExchange::map_ghosts(const std::vector<int> &species_of_type)
-{
-  const int n_local = lmp_->atom->nlocal, n_atoms = n_local + lmp_->atom->nghost;
-  const int me = lmp_->comm->me;
-  stage(2, false);
-  for (int i = 0; i < n_local; ++i) {
-    staged<double>(i)[0] = me;
-    staged<double>(i)[1] = i;
+ private:
+  double &sum_;
+  double begin_;
+};
+
+/// MPI type of one row, so that the counts of messages are numbers of rows and stay within an int.
+class RowType {
+ public:
+  explicit RowType(int64_t bytes)
+  {
+    MPI_Type_contiguous(static_cast<int>(bytes), MPI_BYTE, &type_);
+    MPI_Type_commit(&type_);
   }
-  lmp_->comm->forward_comm(pair_, doubles_);
-  remote_.clear();
-  for (int g = n_local; g < n_atoms; ++g) {
-    if (species_of_type[lmp_->atom->type[g]] < 0) continue;
-    if (static_cast<int>(staged<double>(g)[0]) == me) {
-      row_of_atom_[g] = row_of_atom_[static_cast<int>(staged<double>(g)[1])];
-    } else {
-      row_of_atom_[g] = static_cast<int>(n_rows());
-      remote_.push_back(g);
-    }
+  ~RowType() { MPI_Type_free(&type_); }
+  RowType(const RowType &) = delete;
+  RowType &operator=(const RowType &) = delete;
+  MPI_Datatype type() const { return type_; }
+
+ private:
+  MPI_Datatype type_ = MPI_DATATYPE_NULL;
+};
+
+}    // namespace
+
+GhostExchange::GhostExchange(MPI_Comm world)
+{
+  MPI_Comm_dup(world, &comm_);
+}
+
+GhostExchange::~GhostExchange()
+{
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (!finalized) MPI_Comm_free(&comm_);
+}
+
+void GhostExchange::set_plan(int64_t n_owned, const std::vector<RemoteRow> &wanted)
+{
+  n_owned_ = n_owned;
+  plan_ = ExchangePlan(comm_, wanted);
+  sent_rows_.reset();
+}
+
+at::ScalarType GhostExchange::wire_dtype(at::ScalarType dtype) const
+{
+  return wire_ == Wire::BFLOAT16 ? at::kBFloat16 : dtype;
+}
+
+int64_t GhostExchange::bytes_per_number(at::ScalarType dtype) const
+{
+  return static_cast<int64_t>(c10::elementSize(wire_dtype(dtype)));
+}
+
+const at::Tensor &GhostExchange::sent_rows_on(c10::Device device)
+{
+  if (!sent_rows_.defined() || sent_rows_.device() != device) {
+    auto *rows = const_cast<int64_t *>(plan_.sent_rows().data());
+    sent_rows_ = at::from_blob(rows, {plan_.n_sent()}, at::kLong).to(device);
   }
+  return sent_rows_;
+}
+
+/// Rows as they are sent, on the host.
+at::Tensor GhostExchange::outgoing(const at::Tensor &rows) const
+{
+  const auto converted = rows.to(wire_dtype(rows.scalar_type()));
+  if (!converted.is_cuda()) return converted.contiguous();
+  auto host = at::empty_like(converted, converted.options().device(at::kCPU).pinned_memory(true));
+  return host.copy_(converted);
+}
+
+/// Where `n` rows of the width and precision of `like` arrive.
+at::Tensor GhostExchange::incoming(int64_t n, const at::Tensor &like) const
+{
+  const auto options = like.options().device(at::kCPU).dtype(wire_dtype(like.scalar_type()));
+  return at::empty({n, like.size(1)}, options.pinned_memory(like.is_cuda()));
 }
 
 at::Tensor GhostExchange::forward(const at::Tensor &owned)
 {
-  if (!any_remote_) return owned;
-  const auto here = owned.to(at::kCPU).contiguous();
-  auto rows = at::empty({n_rows(), owned.size(1)}, here.options());
-  rows.slice(0, 0, n_owned_).copy_(here);
-  if (here.scalar_type() == at::kFloat) forward_columns<float>(here, rows);
-  else forward_columns<double>(here, rows);
-  return rows.to(owned.device());
+  if (plan_.n_received() + plan_.n_sent() == 0) return owned;
+  const Stopwatch watch(statistics_.seconds);
+  auto rows = at::empty({n_rows(), owned.size(1)}, owned.options());
+  auto remote = rows.slice(0, n_owned_);
+  const bool in_place = !owned.is_cuda() && wire_dtype(owned.scalar_type()) == owned.scalar_type();
+  const auto in = in_place ? remote : incoming(plan_.n_received(), owned);
+  const auto out = outgoing(owned.index_select(0, sent_rows_on(owned.device())));
+  pass_messages(TAG_FORWARD, plan_.targets(), out, plan_.sources(), in);
+  if (!in_place) remote.copy_(in);
+  rows.slice(0, 0, n_owned_).copy_(owned);
+  return rows;
 }
 
 at::Tensor GhostExchange::adjoint(const at::Tensor &gradient)
 {
-  if (!any_remote_) return gradient;
-  const auto here = gradient.to(at::kCPU).contiguous();
-  auto owned = here.slice(0, 0, n_owned_).clone();
-  if (here.scalar_type() == at::kFloat) adjoint_columns<float>(here, owned);
-  else adjoint_columns<double>(here, owned);
-  return owned.to(gradient.device());
+  if (plan_.n_received() + plan_.n_sent() == 0) return gradient;
+  const Stopwatch watch(statistics_.seconds);
+  const auto out = outgoing(gradient.slice(0, n_owned_));
+  const auto in = incoming(plan_.n_sent(), gradient);
+  pass_messages(TAG_ADJOINT, plan_.sources(), out, plan_.targets(), in);
+  auto owned = gradient.slice(0, 0, n_owned_).clone();
+  return owned.index_add_(0, sent_rows_on(gradient.device()), in.to(gradient.options()));
 }
 
-/// Columns [begin, begin + count) of a width, as many as fit into one message.
-template <typename T> static int columns_at(int64_t begin, int64_t width)
+/// One message to each partner and one from each; returns when all have arrived.
+void GhostExchange::pass_messages(int tag, const std::vector<Partner> &to, const at::Tensor &out,
+                                  const std::vector<Partner> &from, const at::Tensor &in)
 {
-  constexpr int64_t fit = GhostExchange::CHUNK * sizeof(double) / sizeof(T);
-  return static_cast<int>(std::min(fit, width - begin));
-}
-
-template <typename T> static int doubles_for(int columns)
-{
-  return static_cast<int>((columns * sizeof(T) + sizeof(double) - 1) / sizeof(double));
-}
-
-template <typename T> void GhostExchange::forward_columns(const at::Tensor &owned, at::Tensor &rows)
-{
-  const int64_t width = owned.size(1);
-  const T *from = owned.const_data_ptr<T>();
-  T *to = rows.mutable_data_ptr<T>() + n_owned_ * width;
-  for (int64_t begin = 0, count; begin < width; begin += count) {
-    count = columns_at<T>(begin, width);
-    stage(doubles_for<T>(count), sizeof(T) == sizeof(float));
-    for (int64_t row = 0; row < n_owned_; ++row)
-      std::copy_n(from + row * width + begin, count, staged<T>(atom_of_row_[row]));
-    lmp_->comm->forward_comm(pair_, doubles_);
-    for (size_t k = 0; k < remote_.size(); ++k)
-      std::copy_n(staged<T>(remote_[k]), count, to + k * width + begin);
-  }
-}
-
-template <typename T>
-void GhostExchange::adjoint_columns(const at::Tensor &gradient, at::Tensor &owned)
-{
-  const int64_t width = gradient.size(1);
-  const T *from = gradient.const_data_ptr<T>() + n_owned_ * width;
-  T *to = owned.mutable_data_ptr<T>();
-  for (int64_t begin = 0, count; begin < width; begin += count) {
-    count = columns_at<T>(begin, width);
-    stage(doubles_for<T>(count), sizeof(T) == sizeof(float));
-    // Messages add up: atoms that only relay must add nothing of their own.
-    std::fill(staging_.begin(), staging_.end(), 0);
-    for (size_t k = 0; k < remote_.size(); ++k)
-      std::copy_n(from + k * width + begin, count, staged<T>(remote_[k]));
-    lmp_->comm->reverse_comm(pair_, doubles_);
-    for (int64_t row = 0; row < n_owned_; ++row) {
-      const T *sum = staged<T>(atom_of_row_[row]);
-      for (int64_t c = 0; c < count; ++c) to[row * width + begin + c] += sum[c];
-    }
-  }
-}
-
-/// What the buffer held before stays in it; nobody reads the places that are not written.
-void GhostExchange::stage(int doubles, bool single)
-{
-  doubles_ = doubles;
-  single_ = single;
-  staging_.resize(offset(static_cast<int>(row_of_atom_.size())));
-}
-
-template <typename T> T *GhostExchange::staged(int atom)
-{
-  return reinterpret_cast<T *>(staging_.data() + offset(atom));
-}
-
-int GhostExchange::pack_forward(int n, const int *atoms, double *buffer) const
-{
-  for (int k = 0; k < n; ++k)
-    std::memcpy(buffer + static_cast<size_t>(k) * doubles_, staging_.data() + offset(atoms[k]),
-                offset(1));
-  return n * doubles_;
-}
-
-void GhostExchange::unpack_forward(int n, int first, const double *buffer)
-{
-  std::memcpy(staging_.data() + offset(first), buffer, offset(n));
-}
-
-int GhostExchange::pack_reverse(int n, int first, double *buffer) const
-{
-  std::memcpy(buffer, staging_.data() + offset(first), offset(n));
-  return n * doubles_;
-}
-
-void GhostExchange::unpack_reverse(int n, const int *atoms, const double *buffer)
-{
-  if (single_) add<float>(n, atoms, buffer);
-  else add<double>(n, atoms, buffer);
-}
-
-template <typename T> void GhostExchange::add(int n, const int *atoms, const double *buffer)
-{
-  const size_t count = offset(1) / sizeof(T);
-  for (int k = 0; k < n; ++k) {
-    T incoming[CHUNK * sizeof(double) / sizeof(T)];
-    std::memcpy(incoming, buffer + static_cast<size_t>(k) * doubles_, offset(1));
-    T *sum = staged<T>(atoms[k]);
-    for (size_t c = 0; c < count; ++c) sum[c] += incoming[c];
-  }
+  const int64_t bytes = out.size(1) * static_cast<int64_t>(out.element_size());
+  const RowType row(bytes);
+  std::vector<MPI_Request> requests;
+  requests.reserve(from.size() + to.size());
+  auto *destination = static_cast<char *>(in.data_ptr());
+  const auto *source = static_cast<const char *>(out.data_ptr());
+  for (const auto &p : from)
+    MPI_Irecv(destination + p.begin * bytes, static_cast<int>(p.count), row.type(), p.rank, tag,
+              comm_, &requests.emplace_back());
+  for (const auto &p : to)
+    MPI_Isend(source + p.begin * bytes, static_cast<int>(p.count), row.type(), p.rank, tag, comm_,
+              &requests.emplace_back());
+  ++statistics_.exchanges;
+  statistics_.messages += static_cast<int64_t>(to.size());
+  statistics_.bytes += out.size(0) * bytes;
+  const Stopwatch watch(statistics_.seconds_waiting);
+  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
 }
 
 double GhostExchange::memory_usage() const
 {
-  const size_t indices = row_of_atom_.capacity() + atom_of_row_.capacity() + remote_.capacity();
-  return static_cast<double>(indices * sizeof(int) + staging_.capacity());
+  return plan_.memory_usage();
 }
 
 }    // namespace tdn

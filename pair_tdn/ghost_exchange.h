@@ -1,70 +1,65 @@
-// Rows of node features between MPI ranks, through LAMMPS's own ghost communication.
+// Rows of node features between MPI ranks, one message for each partner and direction.
 #pragma once
 
+#include "exchange_plan.h"
 #include "feature_exchange.h"
 
-#include <cstdint>
-#include <vector>
-
-namespace LAMMPS_NS {
-class LAMMPS;
-class NeighList;
-class Pair;
-}    // namespace LAMMPS_NS
+#include <array>
 
 namespace tdn {
 
-/// Rows [0, n_owned) are the atoms of the neighbor list, in its order; a ghost that is an image of
-/// one of them shares its row; every other ghost inside the model has a row of its own behind them.
-/// Wider rows travel in chunks of columns, so that the buffers LAMMPS reserves stay constant.
+/// What numbers are on their way: as the model computes them, or rounded to 8 bits of mantissa.
+enum class Wire { MODEL, BFLOAT16 };
+
+/// Rows [0, n_owned) are this rank's atoms; the rows it reads of others follow, sorted by owner.
+/// The messages of a partner arrive where they belong, so nothing is unpacked.
 class GhostExchange : public FeatureExchange {
  public:
-  /// Doubles per atom in one message, for comm_forward and comm_reverse of the pair style.
-  static constexpr int CHUNK = 64;
+  /// Collective: works on a duplicate of `world`, whose messages nobody else can take.
+  explicit GhostExchange(MPI_Comm world);
+  ~GhostExchange() override;
+  GhostExchange(const GhostExchange &) = delete;
+  GhostExchange &operator=(const GhostExchange &) = delete;
 
-  GhostExchange(LAMMPS_NS::LAMMPS *lmp, LAMMPS_NS::Pair *pair);
-
-  /// Collective; to be called when LAMMPS has rebuilt its lists. species_of_type: -1 outside the
-  /// model.
-  void rebuild(const LAMMPS_NS::NeighList &list, const std::vector<int> &species_of_type);
+  /// Collective. `wanted` as in ExchangePlan.
+  void set_plan(int64_t n_owned, const std::vector<RemoteRow> &wanted);
+  void set_wire(Wire wire) { wire_ = wire; }
 
   int64_t n_owned() const override { return n_owned_; }
-  int64_t n_rows() const override { return n_owned_ + static_cast<int64_t>(remote_.size()); }
+  int64_t n_rows() const override { return n_owned_ + plan_.n_received(); }
   at::Tensor forward(const at::Tensor &owned) override;
   at::Tensor adjoint(const at::Tensor &gradient) override;
 
-  /// Indexed by LAMMPS's local index, owned and ghost atoms; -1 outside the model.
-  const std::vector<int> &row_of_atom() const { return row_of_atom_; }
-  /// LAMMPS's local index of the owned atom in a row.
-  int atom_of_row(int64_t row) const { return atom_of_row_[row]; }
+  const ExchangePlan &plan() const { return plan_; }
+  /// Bytes of one number on its way.
+  int64_t bytes_per_number(at::ScalarType dtype) const;
+
+  /// Since the last reset.
+  struct Statistics {
+    int64_t exchanges = 0;         ///< calls of forward and adjoint
+    int64_t messages = 0;          ///< sent by this rank
+    int64_t bytes = 0;             ///< in them
+    double seconds = 0;            ///< packing, messages and adding up
+    double seconds_waiting = 0;    ///< of these, for messages to arrive
+  };
+  const Statistics &statistics() const { return statistics_; }
+  void reset_statistics() { statistics_ = {}; }
   double memory_usage() const;
 
-  // What LAMMPS asks of the pair style in between.
-  int pack_forward(int n, const int *atoms, double *buffer) const;
-  void unpack_forward(int n, int first, const double *buffer);
-  int pack_reverse(int n, int first, double *buffer) const;
-  void unpack_reverse(int n, const int *atoms, const double *buffer);
-
  private:
-  LAMMPS_NS::LAMMPS *lmp_;
-  LAMMPS_NS::Pair *pair_;
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  ExchangePlan plan_;
+  Wire wire_ = Wire::MODEL;
   int64_t n_owned_ = 0;
-  bool any_remote_ = false;    // on any rank; the same everywhere
-  std::vector<int> row_of_atom_, atom_of_row_;
-  std::vector<int> remote_;    // LAMMPS index of the ghosts that have rows of their own
+  at::Tensor sent_rows_;    // index of plan_.sent_rows() on the device of the last features
+  Statistics statistics_;
 
-  std::vector<unsigned char> staging_;    // (n_atoms, doubles_) numbers: the columns on their way
-  int doubles_ = 0;
-  bool single_ = false;    // staged numbers are floats, two in a double
-
-  void map_owned(const LAMMPS_NS::NeighList &list);
-  void map_ghosts(const std::vector<int> &species_of_type);
-  void stage(int doubles, bool single);
-  size_t offset(int atom) const { return static_cast<size_t>(atom) * doubles_ * sizeof(double); }
-  template <typename T> T *staged(int atom);
-  template <typename T> void forward_columns(const at::Tensor &owned, at::Tensor &rows);
-  template <typename T> void adjoint_columns(const at::Tensor &gradient, at::Tensor &owned);
-  template <typename T> void add(int n, const int *atoms, const double *buffer);
+  at::ScalarType wire_dtype(at::ScalarType dtype) const;
+  at::Tensor outgoing(const at::Tensor &rows) const;
+  at::Tensor incoming(int64_t n, const at::Tensor &like) const;
+  const at::Tensor &sent_rows_on(c10::Device device);
+  void pass_messages(int tag, const std::vector<Partner> &to, const at::Tensor &out,
+                     const std::vector<Partner> &from, const at::Tensor &in);
 };
 
 }    // namespace tdn

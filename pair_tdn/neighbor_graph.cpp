@@ -37,6 +37,7 @@ void NeighborGraph::clear()
   center_atom_.clear();
   neighbor_atom_.clear();
   engine_vectors_.clear();
+  closest_ = {};
 }
 
 void NeighborGraph::build(const NeighborView &view)
@@ -58,10 +59,13 @@ void NeighborGraph::add_edges_of(const NeighborView &view, int row, int i)
     const double *xj = view.positions[j];
     const double r[3] = {xj[0] - xi[0], xj[1] - xi[1], xj[2] - xi[2]};
     const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
-    if (squared >= limit || view.row_of_atom[j] < 0) continue;
+    const int neighbor = view.row_of_atom[j];
+    if (squared >= limit || neighbor == NeighborView::OUTSIDE) continue;
+    if (neighbor == NeighborView::OUT_OF_REACH) throw OutOfReachError(i, j);
     if (squared == 0.0) throw OverlapError(i, j);
+    if (squared < closest_.squared) closest_ = {squared, {i, j}};
     center_.push_back(row);
-    neighbor_.push_back(view.row_of_atom[j]);
+    neighbor_.push_back(neighbor);
     pair_.push_back(view.species(i) * n_elements_ + view.species(j));
     center_atom_.push_back(i);
     neighbor_atom_.push_back(j);
@@ -71,10 +75,9 @@ void NeighborGraph::add_edges_of(const NeighborView &view, int row, int i)
 
 NeighborGraph::Tensors NeighborGraph::tensors() const
 {
-  const auto n_owned = static_cast<int64_t>(species_.size());
   // A multiplication makes a new tensor, so the vectors survive the next build; the indices do not.
   const auto vectors = view_of(engine_vectors_, {n_edges(), 3}) * angstrom_;
-  return {.species = view_of(species_, {n_owned}),
+  return {.species = view_of(species_, {n_owned()}),
           .center = view_of(center_, {n_edges()}),
           .neighbor = view_of(neighbor_, {n_edges()}),
           .pair = view_of(pair_, {n_edges()}),

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace tdn {
@@ -19,21 +20,47 @@ struct NeighborView {
   const int *numneigh;             ///< indexed by atom
   const int *const *firstneigh;    ///< indexed by atom; full list
   int neighbor_mask;               ///< bits of a list entry that hold the atom index
-  const int *row_of_atom;          ///< row of features that an atom reads, -1 outside the model
+  const int *row_of_atom;          ///< row of features that an atom reads, or one of the next two
   const int *type;                 ///< indexed by atom; may change from step to step
   const int *species_of_type;      ///< model species, -1 outside the model
+
+  static constexpr int OUTSIDE = -1;         ///< not an atom of the model
+  static constexpr int OUT_OF_REACH = -2;    ///< no row, since it was too far away at the rebuild
 
   int species(int atom) const { return species_of_type[type[atom]]; }
 };
 
-/// Two atoms at the same point, by the engine's indices, for a message of its own.
-class OverlapError : public Error {
+/// Two atoms that stop the run, by the engine's indices, for a message that names them.
+class AtomPairError : public Error {
  public:
-  OverlapError(int first, int second)
-      : Error("two atoms are at the same point: remove one of them"), atoms{first, second}
+  AtomPairError(const char *message, int first, int second) : Error(message), atoms{first, second}
   {
   }
   std::array<int, 2> atoms;
+};
+
+/// At the same point.
+class OverlapError : public AtomPairError {
+ public:
+  OverlapError(int first, int second)
+      : AtomPairError("two atoms are at the same point: remove one of them", first, second)
+  {
+  }
+};
+
+/// Within the cutoff, but one of them has no row.
+class OutOfReachError : public AtomPairError {
+ public:
+  OutOfReachError(int first, int second)
+      : AtomPairError("the neighbor lists are too old: rebuild them more often", first, second)
+  {
+  }
+};
+
+/// Two atoms and their distance; nothing when no pair was seen.
+struct AtomPair {
+  double squared = std::numeric_limits<double>::infinity();    ///< engine length units
+  std::array<int, 2> atoms{-1, -1};                            ///< engine's indices
 };
 
 /// Edges i -> j with r_ij = r_j - r_i. Buffers are kept from step to step; the tensors of
@@ -44,7 +71,7 @@ class NeighborGraph {
   /// `cutoff` in angstrom; `angstrom` is the length of one engine unit in angstrom.
   NeighborGraph(double cutoff, double angstrom, int n_elements, at::ScalarType dtype);
 
-  /// Throws OverlapError.
+  /// Throws AtomPairError.
   void build(const NeighborView &view);
 
   struct Tensors {
@@ -56,12 +83,15 @@ class NeighborGraph {
   };
   Tensors tensors() const;
 
+  int64_t n_owned() const { return static_cast<int64_t>(species_.size()); }
   int64_t n_edges() const { return static_cast<int64_t>(center_.size()); }
   /// Engine's index of the atoms at both ends of an edge; the neighbor may be a ghost.
   int center_atom(int64_t edge) const { return center_atom_[edge]; }
   int neighbor_atom(int64_t edge) const { return neighbor_atom_[edge]; }
   /// r_j - r_i in engine units, double precision.
   const double *vector(int64_t edge) const { return &engine_vectors_[3 * edge]; }
+  /// The closest pair of the last build.
+  const AtomPair &closest() const { return closest_; }
   double memory_usage() const;
 
  private:
@@ -71,6 +101,7 @@ class NeighborGraph {
   std::vector<int64_t> species_, center_, neighbor_, pair_;
   std::vector<int> center_atom_, neighbor_atom_;
   std::vector<double> engine_vectors_;
+  AtomPair closest_;
 
   void clear();
   void add_edges_of(const NeighborView &view, int row, int i);

@@ -1,6 +1,6 @@
 /* ----------------------------------------------------------------------
-   LAMMPS verbs of pair_style tdn up to a run: settings, coefficients, checks.
-   The verbs of a step are in pair_tdn_compute.cpp.
+   pair_style tdn: settings and models. What follows before a run is in
+   pair_tdn_init.cpp, what happens in a step in pair_tdn_compute.cpp.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -9,11 +9,8 @@
 
 #include "citeme.h"
 #include "comm.h"
-#include "domain.h"
 #include "force.h"
 #include "memory.h"
-#include "neighbor.h"
-#include "update.h"
 #include "utils.h"
 
 #include <ATen/Parallel.h>
@@ -52,8 +49,8 @@ PairTDN::PairTDN(LAMMPS *_lmp) : Pair(_lmp), impl(std::make_unique<Impl>(_lmp, t
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_AVAIL;
-  comm_forward = tdn::GhostExchange::CHUNK;    // pair hybrid reads them before pair_coeff
-  comm_reverse = tdn::GhostExchange::CHUNK;
+  comm_forward = tdn::GhostRows::COMM_FORWARD;    // pair hybrid reads them before pair_coeff
+  comm_reverse = 3;                               // forces of one model of an ensemble
   keep_freed_pages();
 }
 
@@ -74,10 +71,19 @@ void PairTDN::settings(int narg, char **arg)
   impl->prepared = false;
   const std::vector<std::string> words(arg, arg + narg);
   guarded([&] { impl->options = tdn::Options(words); }, true);
-  impl->evaluator.reset();    // device, precision or forces may have changed
+  impl->evaluators.clear();    // device, precision or forces may have changed
 }
 
-/* pair_coeff * * file.tdn.pt El1 El2 ...
+/* names of models come before elements, which have neither point nor slash */
+
+static int count_models(int narg, char **arg)
+{
+  int n = 0;
+  while (n < narg && (n == 0 || strpbrk(arg[n], "./"))) n++;
+  return n;
+}
+
+/* pair_coeff * * file.tdn.pt [more.tdn.pt ...] El1 El2 ...
    nothing changes before all of it is known to work: an error may be caught, in Python */
 
 void PairTDN::coeff(int narg, char **arg)
@@ -86,11 +92,16 @@ void PairTDN::coeff(int narg, char **arg)
   if (narg < 4)
     error->all(FLERR, "Pair style tdn: pair_coeff lacks the model file or its elements: write "
                       "pair_coeff * * file.tdn.pt element ... with one element per atom type");
-  auto archive = read_archive(arg[2]);
-  check_elements(archive, narg - 3, arg + 3);
-  load_model(archive);
-  impl->archive = std::move(archive);
-  map_species(narg - 3, arg + 3);
+  const int n_models = count_models(narg - 2, arg + 2);
+  const int n_elements = narg - 2 - n_models;
+  char **symbols = arg + 2 + n_models;
+  std::vector<tdn::ModelArchive> archives;
+  for (int k = 0; k < n_models; k++) archives.push_back(read_archive(arg[2 + k]));
+  check_elements(archives.front(), n_elements, symbols);
+  check_ensemble(archives);
+  load_models(archives);
+  impl->archives = std::move(archives);
+  map_species(n_elements, symbols);
   announce();
 }
 
@@ -171,6 +182,24 @@ void PairTDN::check_elements(const tdn::ModelArchive &archive, int n, char **nam
                tdn::join(model.elements));
 }
 
+/* the models of an ensemble see the same edges and the same species */
+
+void PairTDN::check_ensemble(const std::vector<tdn::ModelArchive> &archives)
+{
+  const auto &first = archives.front().metadata();
+  for (const auto &archive : archives) {
+    const auto &model = archive.metadata();
+    if (model.elements != first.elements || model.cutoff != first.cutoff)
+      error->all(
+          FLERR,
+          "Pair style tdn: model file '{}' (elements {}, cutoff {} angstrom) cannot be in an "
+          "ensemble with '{}' (elements {}, cutoff {} angstrom): train both for the same "
+          "elements, in one order, with the same cutoff",
+          archive.file(), tdn::join(model.elements), model.cutoff, archives.front().file(),
+          tdn::join(first.elements), first.cutoff);
+  }
+}
+
 /* elements of pair_coeff -> model species; map_element2type() fills elements, map and setflag */
 
 void PairTDN::map_species(int n, char **names)
@@ -183,35 +212,56 @@ void PairTDN::map_species(int n, char **names)
     if (map[type] >= 0) impl->species_of_type[type] = model.species_of(elements[map[type]]);
 }
 
-/* number of this rank among those of its machine */
+/* this rank among those of its machine */
 
-static int node_rank(MPI_Comm world)
-{
-  MPI_Comm node;
-  int rank = 0;
-  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  MPI_Comm_rank(node, &rank);
-  MPI_Comm_free(&node);
-  return rank;
-}
+struct NodeRank {
+  int rank = 0, size = 1;
+
+  explicit NodeRank(MPI_Comm world)
+  {
+    MPI_Comm node;
+    MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+    MPI_Comm_rank(node, &rank);
+    MPI_Comm_size(node, &size);
+    MPI_Comm_free(&node);
+  }
+
+  // ranks that share the memory of a device
+  int sharing(c10::Device device) const
+  {
+    const int n = device.is_cuda() ? tdn::n_devices() : 1;
+    return (size + n - 1) / n;
+  }
+};
 
 /* ---------------------------------------------------------------------- */
 
-void PairTDN::load_model(const tdn::ModelArchive &archive)
+void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives)
 {
   auto &m = *impl;
-  const int rank = node_rank(world);
+  const NodeRank node(world);
   at::set_num_threads(comm->nthreads);
   guarded(
       [&] {
-        const auto &model = archive.metadata();
-        const auto forces = m.options.force_kind(model, archive.file());
-        const auto device = tdn::choose_device(m.options.device, rank);
-        const auto dtype = m.options.dtype(model);
-        m.evaluator = tdn::Evaluator(archive.load(device, dtype), model, device, dtype);
+        const auto device = tdn::choose_device(m.options.device, node.rank);
+        std::vector<tdn::Evaluator> evaluators;
+        auto forces = m.forces;
+        for (const auto &archive : archives) {
+          const auto &model = archive.metadata();
+          const auto dtype = m.options.dtype(model);
+          forces = m.options.force_kind(model, archive.file());
+          evaluators.emplace_back(archive.load(device, dtype), model, device, dtype);
+        }
         m.forces = forces;
+        m.evaluators = std::move(evaluators);
+        m.memory_limit = m.options.memory_limit();
+        if (m.memory_limit == 0)
+          m.memory_limit = tdn::available_memory(device) / node.sharing(device);
       },
       true);
+  m.cost.reset();
+  m.plan_printed = false;
+  m.exchange.set_wire(m.options.wire_kind());
 }
 
 /* what runs, and what the user should know about it */
@@ -220,15 +270,19 @@ void PairTDN::announce()
 {
   if (comm->me != 0) return;
   const auto &model = impl->metadata();
+  static constexpr const char *KINDS[] = {"gradient", "direct", "correction"};
   const bool direct = impl->forces == tdn::ForceKind::DIRECT;
+  const auto &evaluator = impl->evaluators.front();
   utils::logmesg(
       lmp,
       "Pair style tdn {} with torch {}: model {} ({}), cutoff {} angstrom, {} layers, {} "
       "forces, {}, device {}\n",
       TDN_VERSION, tdn::loaded_torch_version(), model.model_name, tdn::join(model.elements),
-      model.cutoff, model.n_layers(), direct ? "direct" : "gradient",
-      impl->evaluator->dtype() == at::kFloat ? "float32" : "float64",
-      impl->evaluator->device().str());
+      model.cutoff, model.n_layers(), KINDS[static_cast<int>(impl->forces)],
+      evaluator.dtype() == at::kFloat ? "float32" : "float64", evaluator.device().str());
+  if (impl->archives.size() > 1)
+    utils::logmesg(lmp, "Pair style tdn: ensemble of {} models, forces of {}\n",
+                   impl->archives.size(), impl->options.averages() ? "their mean" : "the first");
   const std::string facts = tdn::weaknesses(model);
   if (!facts.empty()) error->warning(FLERR, "Pair style tdn: model {} {}", model.model_name, facts);
   if (direct)
@@ -237,62 +291,4 @@ void PairTDN::announce()
   if (lmp->citeme && !model.citation.empty())
     lmp->citeme->add("pair style tdn, model " + model.model_name + ":\n\n" + model.citation +
                      "\n\n");
-}
-
-/* called before every run */
-
-void PairTDN::init_style()
-{
-  check_simulation();
-  guarded([&] { impl->units = tdn::units_of(update->unit_style); }, true);
-  if (!impl->archive)
-    error->all(FLERR, "Pair style tdn: no model is loaded: write pair_coeff * * "
-                      "file.tdn.pt element ... after pair_style");
-  if (!impl->evaluator) {
-    load_model(*impl->archive);
-    announce();
-  }
-  auto &m = *impl;
-  if (comm->mode == Comm::SINGLE && comm->cutghostuser > 0.0 && comm->cutghostuser < m.cutoff())
-    error->all(FLERR,
-               "Pair style tdn: comm_modify cutoff {} is below the model's cutoff {}: write "
-               "comm_modify cutoff {} or leave it out",
-               comm->cutghostuser, m.cutoff(), m.cutoff() + neighbor->skin);
-  m.graph = tdn::NeighborGraph(m.metadata().cutoff, 1.0 / m.units.angstrom,
-                               m.metadata().n_elements(), m.evaluator->dtype());
-  m.stale = true;
-  m.prepared = true;
-  neighbor->add_request(this, NeighConst::REQ_FULL);
-}
-
-/* ---------------------------------------------------------------------- */
-
-void PairTDN::check_simulation()
-{
-  if (force->newton_pair == 0)
-    error->all(FLERR, "Pair style tdn: newton pair is off but forces on ghost atoms must be sent "
-                      "back: write newton on before the box is made");
-  if (atom->tag_enable == 0)
-    error->all(FLERR, "Pair style tdn: atoms have no IDs: write atom_modify id yes");
-  if (domain->dimension != 3)
-    error->all(FLERR,
-               "Pair style tdn: the model is three-dimensional but dimension is {}: write "
-               "dimension 3",
-               domain->dimension);
-  // LAMMPS leaves out neighbors whose two weights are zero; with others they stay in the list
-  for (int k = 1; k < 4; k++)
-    if (atom->molecular != Atom::ATOMIC && atom->nbonds > 0 && force->special_lj[k] == 0.0 &&
-        force->special_coul[k] == 0.0)
-      error->all(
-          FLERR,
-          "Pair style tdn: special_bonds weights lj 0 and coul 0 of 1-{} neighbors hide them "
-          "from the model: write special_bonds lj/coul 1 1 1",
-          k + 1);
-}
-
-/* cutoff of a pair of types in LAMMPS units */
-
-double PairTDN::init_one(int, int)
-{
-  return impl->cutoff();
 }

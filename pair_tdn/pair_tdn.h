@@ -9,6 +9,8 @@
 #include "pair.h"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace tdn {
 class ModelArchive;
@@ -25,7 +27,10 @@ class PairTDN : public Pair {
   void coeff(int, char **) override;
   void init_style() override;
   double init_one(int, int) override;
+  void finish() override;
   double memory_usage() override;
+  void *extract(const char *, int &) override;
+  void *extract_peratom(const char *, int &) override;
 
   int pack_forward_comm(int, int *, double *, int, int *) override;
   void unpack_forward_comm(int, int, double *) override;
@@ -34,22 +39,43 @@ class PairTDN : public Pair {
 
  private:
   struct Impl;
+  struct Results;
   std::unique_ptr<Impl> impl;    // all libtorch state, defined in pair_tdn_impl.h
 
+  // up to a run: pair_tdn.cpp
   void allocate();
   tdn::ModelArchive read_archive(const char *);
   void check_elements(const tdn::ModelArchive &, int, char **);
+  void check_ensemble(const std::vector<tdn::ModelArchive> &);
   void map_species(int, char **);
-  void load_model(const tdn::ModelArchive &);
+  void load_models(const std::vector<tdn::ModelArchive> &);
   void announce();
   void check_simulation();
-  void evaluate();
-  void check_types();
+  void check_communication();
+  void check_direct_forces();
+
+  // within a step: pair_tdn_compute.cpp
+  void update_lists();
   void build_graph();
-  void add_forces();
-  void tally_energy();
-  void tally_virial();
-  void check_finite();
+  Results evaluate(size_t);
+  void remove_net_force(Results &);
+  void add_forces(const Results &, double **);
+  void tally_energy(const Results &);
+  void tally_virial(const Results &);
+
+  // several models: pair_tdn_ensemble.cpp
+  void evaluate_ensemble(Results &);
+  void tally_deviation(const std::vector<Results> &);
+
+  // what must not go on unnoticed, and what a run says of itself: pair_tdn_watch.cpp
+  void check_types();
+  void check_finite(const Results &);
+  void watch_rebuild();
+  void note_closest_pair();
+  void warn_of_closest_pair();
+  void estimate_cost();
+  void check_memory();
+  void print_plan();
   template <typename Callable> void guarded(Callable, bool);
 };
 

@@ -1,6 +1,6 @@
 /* ----------------------------------------------------------------------
-   LAMMPS verbs of pair_style tdn within a step: lists in, forces and tallies
-   out. The model itself is run by tdn::Evaluator.
+   pair_style tdn within a step: lists in, forces and tallies out. The model
+   itself is run by tdn::Evaluator.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -10,58 +10,43 @@
 #include "neighbor.h"
 #include "update.h"
 
-#include <cmath>
-
 using namespace LAMMPS_NS;
 
-/* called in every step */
+/* called in every step; collective, with no atoms too */
 
 void PairTDN::compute(int eflag, int vflag)
 {
   if (!impl->prepared)
     error->all(FLERR, "Pair style tdn: settings changed after the last run: leave out pre no");
+  const double begin = platform::walltime();
   ev_init(eflag, vflag);
-  guarded([&] { evaluate(); }, false);
-  check_finite();
-  add_forces();
-  if (eflag_either) tally_energy();
-  if (vflag_either) tally_virial();
+  update_lists();
+  Results results;
+  guarded([&] { results = evaluate(0); }, false);
+  if (impl->options.averages() || impl->deviation_due()) evaluate_ensemble(results);
+  check_finite(results);
+  add_forces(results, atom->f);
+  if (eflag_either) tally_energy(results);
+  if (vflag_either) tally_virial(results);
+  impl->seconds += platform::walltime() - begin;
 }
 
-/* LAMMPS lists -> graph -> energies and forces; collective, with no atoms too */
+/* rows and the plan of messages follow LAMMPS's lists; edges follow the positions */
 
-void PairTDN::evaluate()
+void PairTDN::update_lists()
 {
   auto &m = *impl;
-  if (neighbor->ago == 0 || m.stale) {
-    m.exchange.rebuild(*list, m.species_of_type);
+  const bool rebuild = neighbor->ago == 0 || m.stale;
+  if (rebuild) {
+    // pairs approach by less than the skin until LAMMPS rebuilds its lists again
+    m.rows.rebuild(*list, (m.cutoff() + neighbor->skin) * (1.0 + 1e-9));
+    m.exchange.set_plan(m.rows.n_owned(), m.rows.wanted());
     m.stale = false;
   }
   check_types();
   build_graph();
-  const auto result = m.evaluator->evaluate(m.graph.tensors(), m.exchange, m.forces);
-  const bool direct = m.forces == tdn::ForceKind::DIRECT;
-  m.energies = result.atom_energies.to(at::kCPU, at::kDouble).contiguous();
-  m.gradients = (direct ? result.direct_forces : result.edge_gradients)
-                    .to(at::kCPU, at::kDouble)
-                    .contiguous();
-}
-
-/* with NULL a changed type can change who takes part, which only new lists can follow */
-
-void PairTDN::check_types()
-{
-  const auto &m = *impl;
-  for (int i = 0; i < atom->nlocal; i++) {
-    const int type = atom->type[i];
-    const bool skipped = list->iskip && list->iskip[type];    // pair hybrid gave it away
-    const bool inside = m.species_of_type[type] >= 0 && !skipped;
-    if (inside != (m.exchange.row_of_atom()[i] >= 0))
-      error->one(FLERR,
-                 "Pair style tdn: atom {} has entered or left the model by a new type between "
-                 "rebuilds of the neighbor lists before step {}: give every type an element",
-                 atom->tag[i], update->ntimestep);
-  }
+  note_closest_pair();
+  if (rebuild) watch_rebuild();
 }
 
 /* types are read in every step: commands like fix sgcmc change them between rebuilds */
@@ -76,7 +61,7 @@ void PairTDN::build_graph()
                    .numneigh = list->numneigh,
                    .firstneigh = list->firstneigh,
                    .neighbor_mask = NEIGHMASK,
-                   .row_of_atom = m.exchange.row_of_atom().data(),
+                   .row_of_atom = m.rows.row_of_atom().data(),
                    .type = atom->type,
                    .species_of_type = m.species_of_type.data()});
   } catch (const tdn::OverlapError &caught) {
@@ -84,81 +69,91 @@ void PairTDN::build_graph()
                "Pair style tdn: atoms {} and {} are at the same point at step {}: remove one of "
                "them or use a smaller time step",
                atom->tag[caught.atoms[0]], atom->tag[caught.atoms[1]], update->ntimestep);
+  } catch (const tdn::OutOfReachError &caught) {
+    error->one(FLERR,
+               "Pair style tdn: atoms {} and {} came within the cutoff at step {} from beyond the "
+               "cutoff plus the skin of {}, so the neighbor lists are too old: write neigh_modify "
+               "every 1 delay 0 check yes or use a larger skin",
+               atom->tag[caught.atoms[0]], atom->tag[caught.atoms[1]], update->ntimestep,
+               neighbor->skin);
   }
 }
 
-/* a number that is none must not travel on silently */
+/* energies and forces by one of the models */
 
-void PairTDN::check_finite()
+PairTDN::Results PairTDN::evaluate(size_t model)
 {
-  const auto &m = *impl;
-  const double *energies = m.energies.const_data_ptr<double>();
-  const double *gradients = m.gradients.const_data_ptr<double>();
-  const bool direct = m.forces == tdn::ForceKind::DIRECT;
-  const char *what = nullptr;
-  int i = -1;
-  for (int64_t k = 0; k < m.energies.numel() && !what; k++)
-    if (!std::isfinite(energies[k])) {
-      what = "energy";
-      i = m.exchange.atom_of_row(k);
-    }
-  for (int64_t k = 0; k < m.gradients.numel() && !what; k++)
-    if (!std::isfinite(gradients[k])) {
-      what = "force";
-      i = direct ? m.exchange.atom_of_row(k / 3) : m.graph.center_atom(k / 3);
-    }
-  if (what)
-    error->one(
-        FLERR,
-        "Pair style tdn: the {} of atom {} is not a finite number at step {} on rank {}: look "
-        "for overlapping atoms or use a smaller time step",
-        what, atom->tag[i], update->ntimestep, comm->me);
+  auto &m = *impl;
+  const auto found = m.evaluators[model].evaluate(m.graph.tensors(), m.exchange, m.forces);
+  m.peak_bytes = std::max(m.peak_bytes, static_cast<double>(found.peak_bytes));
+  const auto here = [](const at::Tensor &tensor) {
+    return tensor.defined() ? tensor.to(at::kCPU, at::kDouble).contiguous() : tensor;
+  };
+  Results results{here(found.atom_energies), here(found.edge_gradients), here(found.direct_forces)};
+  if (m.options.removes_net_force() && results.direct.defined()) remove_net_force(results);
+  return results;
+}
+
+/* direct forces do not add up to zero: their mean would accelerate the whole system */
+
+void PairTDN::remove_net_force(Results &results)
+{
+  double mine[4], all[4];
+  const auto sum = results.direct.sum(0);
+  for (int k = 0; k < 3; k++) mine[k] = sum[k].item<double>();
+  mine[3] = static_cast<double>(results.direct.size(0));
+  MPI_Allreduce(mine, all, 4, MPI_DOUBLE, MPI_SUM, world);
+  for (int k = 0; k < 3 && all[3] > 0.0; k++) results.direct.select(1, k).sub_(all[k] / all[3]);
 }
 
 /* F_i = -dE/dr_i; the neighbor of an edge may be a ghost, whose force LAMMPS sends back */
 
-void PairTDN::add_forces()
+void PairTDN::add_forces(const Results &results, double **f)
 {
   auto &m = *impl;
-  double **f = atom->f;
   const double unit = m.force_unit();
-  const double *g = m.gradients.const_data_ptr<double>();
-  if (m.forces == tdn::ForceKind::DIRECT) {
-    for (int64_t row = 0; row < m.exchange.n_owned(); row++, g += 3)
-      for (int k = 0; k < 3; k++) f[m.exchange.atom_of_row(row)][k] += unit * g[k];
-    return;
-  }
-  for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
-    double *fi = f[m.graph.center_atom(e)], *fj = f[m.graph.neighbor_atom(e)];
-    for (int k = 0; k < 3; k++) {
-      fi[k] += unit * g[k];
-      fj[k] -= unit * g[k];
+  if (results.gradients.defined()) {
+    const double *g = results.gradients.const_data_ptr<double>();
+    for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
+      double *fi = f[m.graph.center_atom(e)], *fj = f[m.graph.neighbor_atom(e)];
+      for (int k = 0; k < 3; k++) {
+        fi[k] += unit * g[k];
+        fj[k] -= unit * g[k];
+      }
     }
+  }
+  if (results.direct.defined()) {
+    const double sign = m.forces == tdn::ForceKind::CORRECTION ? -unit : unit;
+    const double *g = results.direct.const_data_ptr<double>();
+    for (int64_t row = 0; row < m.rows.n_owned(); row++, g += 3)
+      for (int k = 0; k < 3; k++) f[m.rows.atom_of_row(row)][k] += sign * g[k];
   }
 }
 
 /* ---------------------------------------------------------------------- */
 
-void PairTDN::tally_energy()
+void PairTDN::tally_energy(const Results &results)
 {
   const auto &m = *impl;
-  const double *energies = m.energies.const_data_ptr<double>();
-  for (int64_t row = 0; row < m.exchange.n_owned(); row++) {
+  const double *energies = results.energies.const_data_ptr<double>();
+  for (int64_t row = 0; row < m.rows.n_owned(); row++) {
     const double energy = m.units.eV * energies[row];
     if (eflag_global) eng_vdwl += energy;
-    if (eflag_atom) eatom[m.exchange.atom_of_row(row)] += energy;
+    if (eflag_atom) eatom[m.rows.atom_of_row(row)] += energy;
   }
 }
 
-/* W = -sum r_ij (x) dE/dr_ij; both ends of an edge get half. With more than one layer an edge also
-   acts on energies of atoms further away, so that no division among atoms is unique */
+/* W = -sum r_ij (x) dE/dr_ij. The whole of an edge is given to its neighbor j, whose motion does
+   the work r_ij (dE/dr_ij . v_j) on the center's energy: with atom energies that depend on the
+   edges of their own center only, compute heat/flux with these virials is exact (Fan et al.,
+   Phys. Rev. B 92, 094301, eq. 23). With more hops no division among atoms is */
 
-void PairTDN::tally_virial()
+void PairTDN::tally_virial(const Results &results)
 {
   static constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};    // xx yy zz xy xz yz yx zx zy
   static constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
   auto &m = *impl;
-  if (m.forces == tdn::ForceKind::DIRECT) {
+  if (!results.gradients.defined()) {
     if (comm->me == 0 && !m.warned_about_virial)
       error->warning(FLERR,
                      "Pair style tdn: direct forces have no virial, pressure lacks their part");
@@ -166,19 +161,17 @@ void PairTDN::tally_virial()
     return;
   }
   const double unit = m.force_unit();
-  const double *g = m.gradients.const_data_ptr<double>();
+  const double *g = results.gradients.const_data_ptr<double>();
   for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
-    const int ends[2] = {m.graph.center_atom(e), m.graph.neighbor_atom(e)};
+    const int j = m.graph.neighbor_atom(e);
     double w[9];
     for (int k = 0; k < 9; k++) w[k] = -unit * m.graph.vector(e)[ROW[k]] * g[COLUMN[k]];
-    if (vflag_global)
-      for (int k = 0; k < 6; k++) virial[k] += w[k];
-    for (const int i : ends) {
-      if (vflag_atom)
-        for (int k = 0; k < 6; k++) vatom[i][k] += 0.5 * w[k];
-      if (cvflag_atom)
-        for (int k = 0; k < 9; k++) cvatom[i][k] += 0.5 * w[k];
+    for (int k = 0; k < 6; k++) {
+      if (vflag_global) virial[k] += w[k];
+      if (vflag_atom) vatom[j][k] += w[k];
     }
+    if (cvflag_atom)
+      for (int k = 0; k < 9; k++) cvatom[j][k] += w[k];
   }
 }
 
@@ -186,36 +179,10 @@ void PairTDN::tally_virial()
 
 int PairTDN::pack_forward_comm(int n, int *atoms, double *buffer, int /*pbc_flag*/, int * /*pbc*/)
 {
-  return impl->exchange.pack_forward(n, atoms, buffer);
+  return impl->rows.pack_forward(n, atoms, buffer);
 }
 
 void PairTDN::unpack_forward_comm(int n, int first, double *buffer)
 {
-  impl->exchange.unpack_forward(n, first, buffer);
-}
-
-int PairTDN::pack_reverse_comm(int n, int first, double *buffer)
-{
-  return impl->exchange.pack_reverse(n, first, buffer);
-}
-
-void PairTDN::unpack_reverse_comm(int n, int *atoms, double *buffer)
-{
-  impl->exchange.unpack_reverse(n, atoms, buffer);
-}
-
-/* ---------------------------------------------------------------------- */
-
-double PairTDN::memory_usage()
-{
-  return Pair::memory_usage() + impl->memory_usage();
-}
-
-double PairTDN::Impl::memory_usage() const
-{
-  double bytes = graph.memory_usage() + exchange.memory_usage();
-  if (archive) bytes += archive->memory_usage();
-  for (const auto &tensor : {energies, gradients})
-    if (tensor.defined()) bytes += static_cast<double>(tensor.nbytes());
-  return bytes;
+  impl->rows.unpack_forward(n, first, buffer);
 }

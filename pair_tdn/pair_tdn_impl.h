@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   What pair_style tdn holds of namespace tdn; shared by its two source files.
+   What pair_style tdn holds of namespace tdn; shared by its source files.
 ------------------------------------------------------------------------- */
 
 #ifndef LMP_PAIR_TDN_IMPL_H
@@ -7,9 +7,11 @@
 
 #include "pair_tdn.h"
 
+#include "cost_probe.h"
 #include "errors.h"
 #include "evaluator.h"
 #include "ghost_exchange.h"
+#include "ghost_rows.h"
 #include "model_archive.h"
 #include "pair_tdn_options.h"
 #include "units.h"
@@ -17,6 +19,7 @@
 #include "atom.h"
 #include "error.h"
 #include "exceptions.h"
+#include "lammps.h"
 
 #include <new>
 #include <optional>
@@ -25,27 +28,57 @@
 
 namespace LAMMPS_NS {
 
+/* of one model in one step, on the CPU in double precision */
+
+struct PairTDN::Results {
+  at::Tensor energies;     // (n_owned) eV
+  at::Tensor gradients;    // (n_edges, 3) dE/dr_ij, eV/angstrom; undefined with forces direct
+  at::Tensor direct;       // (n_owned, 3) eV/angstrom; undefined with forces gradient
+};
+
 struct PairTDN::Impl {
-  Impl(LAMMPS *lmp, Pair *pair) : exchange(lmp, pair) {}
+  Impl(LAMMPS *lmp, Pair *pair) : exchange(lmp->world), rows(lmp, pair) {}
 
   tdn::Options options;
   tdn::Units units{1.0, 1.0};
   tdn::ForceKind forces = tdn::ForceKind::GRADIENT;
-  std::optional<tdn::ModelArchive> archive;
-  std::optional<tdn::Evaluator> evaluator;
-  std::vector<int> species_of_type;    // indexed by LAMMPS type, -1 outside the model
+  std::vector<tdn::ModelArchive> archives;    // the first is the model, more make an ensemble
+  std::vector<tdn::Evaluator> evaluators;     // one for each, or none while settings change
+  std::vector<int> species_of_type;           // indexed by LAMMPS type, -1 outside the model
   tdn::GhostExchange exchange;
+  tdn::GhostRows rows;
   tdn::NeighborGraph graph;
   bool prepared = false;    // init_style() has seen these settings and this model
-  bool stale = true;        // exchange and graph belong to another model or run
+  bool stale = true;        // rows, plan and graph belong to another model or run
   bool warned_about_virial = false;
 
-  // results of the last evaluation, on the CPU in double precision
-  at::Tensor energies;     // (n_owned) eV
-  at::Tensor gradients;    // (n_edges, 3) eV/angstrom, or direct forces (n_owned, 3)
+  // deviation of the forces of an ensemble
+  std::vector<double> deviation;        // force units, by local index
+  std::vector<double> member_forces;    // of one model, three numbers per owned or ghost atom
+  int deviation_flag = 0;               // set by fix pair in the steps in which it reads
+  bool deviation_read = false;          // somebody reads it,
+  bool deviation_triggered = false;     // and sets the flag before
 
-  const tdn::ModelMetadata &metadata() const { return archive->metadata(); }
+  double extracted_cutoff = 0;    // LAMMPS units, what extract() points to
+
+  // the closest pair since the last rebuild, if closer than the training data's
+  struct ClosePair {
+    double distance, atoms[2], step;    // angstrom, IDs
+  };
+  std::optional<ClosePair> closest;
+  bool warned_about_distance = false;
+
+  std::optional<tdn::EvaluationCost> cost;
+  double memory_limit = 0;    // bytes of this rank, 0 when unknown
+  double peak_bytes = 0;      // of torch, in this run
+  double seconds = 0;         // in compute(), in this run
+  bool plan_printed = false;
+
+  const tdn::ModelMetadata &metadata() const { return archives.front().metadata(); }
+  int64_t n_remote() const { return exchange.plan().n_received(); }
+  bool deviation_due() const { return deviation_read && (deviation_flag || !deviation_triggered); }
   double memory_usage() const;
+  double predicted_bytes() const;
   double cutoff() const { return metadata().cutoff * units.angstrom; }
   double force_unit() const { return units.eV / units.angstrom; }
 };

@@ -5,10 +5,15 @@
 #include "errors.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 namespace tdn {
 
 namespace {
+
+/// Stands for any positive number among a keyword's values.
+const std::string MEGABYTES = "MB";
 
 struct Keyword {
   const char *name;
@@ -21,7 +26,11 @@ const std::vector<Keyword> &keywords()
   static const std::vector<Keyword> table = {
       {"device", {"auto", "cpu", "cuda"}, &Options::device},
       {"precision", {"model", "float32", "float64"}, &Options::precision},
-      {"forces", {"gradient", "direct"}, &Options::forces},
+      {"forces", {"gradient", "direct", "correction"}, &Options::forces},
+      {"memory", {"auto", MEGABYTES}, &Options::memory},
+      {"wire", {"model", "bfloat16"}, &Options::wire},
+      {"net_force", {"keep", "remove"}, &Options::net_force},
+      {"ensemble", {"first", "mean"}, &Options::ensemble},
   };
   return table;
 }
@@ -36,6 +45,23 @@ const Keyword &find_keyword(const std::string &name)
   throw Error("unknown keyword '" + name + "' of pair_style tdn: use " + join(names));
 }
 
+/// "12.5" -> 12.5; 0 for anything that is not a positive number.
+double positive_number(const std::string &text)
+{
+  double value = 0;
+  const auto *end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, value);
+  return failure == std::errc() && stop == end && std::isfinite(value) ? std::max(0.0, value) : 0;
+}
+
+bool is_allowed(const std::string &value, const std::vector<std::string> &known)
+{
+  const bool numbers = std::find(known.begin(), known.end(), MEGABYTES) != known.end();
+  if (numbers && value == MEGABYTES) return false;
+  if (numbers && positive_number(value) > 0) return true;
+  return std::find(known.begin(), known.end(), value) != known.end();
+}
+
 }    // namespace
 
 Options::Options(const std::vector<std::string> &words)
@@ -43,9 +69,9 @@ Options::Options(const std::vector<std::string> &words)
   for (size_t k = 0; k < words.size(); k += 2) {
     const auto &keyword = find_keyword(words[k]);
     const std::string value = k + 1 < words.size() ? words[k + 1] : "";
-    const auto &known = keyword.values;
-    if (std::find(known.begin(), known.end(), value) == known.end())
-      throw Error("keyword " + words[k] + " has the value '" + value + "': use " + join(known));
+    if (!is_allowed(value, keyword.values))
+      throw Error("keyword " + words[k] + " has the value '" + value + "': use " +
+                  join(keyword.values));
     this->*keyword.member = value;
   }
 }
@@ -56,12 +82,20 @@ at::ScalarType Options::dtype(const ModelMetadata &model) const
   return precision == "float32" ? at::kFloat : at::kDouble;
 }
 
+double Options::memory_limit() const
+{
+  return 1e6 * positive_number(memory);
+}
+
 ForceKind Options::force_kind(const ModelMetadata &model, const std::string &file) const
 {
   const std::string &kind = forces.empty() ? model.force_kinds.front() : forces;
-  if (!model.has_force_kind(kind))
-    throw Error("model file '" + file + "' has no " + kind + " forces: use forces " +
-                join(model.force_kinds));
+  const bool correction = kind == "correction";
+  for (const char *part : {"gradient", "direct"})
+    if ((correction || kind == part) && !model.has_force_kind(part))
+      throw Error("model file '" + file + "' has no " + part + " forces: use forces " +
+                  join(model.force_kinds));
+  if (correction) return ForceKind::CORRECTION;
   return kind == "direct" ? ForceKind::DIRECT : ForceKind::GRADIENT;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "evaluator.h"
+#include "ghost_exchange.h"
 #include "model_metadata.h"
 
 #include <string>
@@ -16,9 +17,18 @@ struct Options {
 
   std::string device = "auto";        ///< auto, cpu or cuda
   std::string precision = "model";    ///< model, float32 or float64
-  std::string forces;                 ///< gradient or direct; empty: the model's default
+  std::string forces;                 ///< gradient, direct, correction; empty: the model's default
+  std::string memory = "auto";        ///< auto or MB: what a rank may hold
+  std::string wire = "model";         ///< model or bfloat16: numbers in messages
+  std::string net_force = "keep";     ///< keep or remove: mean of direct forces
+  std::string ensemble = "first";     ///< first or mean: which of several models drives
 
   at::ScalarType dtype(const ModelMetadata &model) const;
+  bool removes_net_force() const { return net_force == "remove"; }
+  bool averages() const { return ensemble == "mean"; }
+  Wire wire_kind() const { return wire == "bfloat16" ? Wire::BFLOAT16 : Wire::MODEL; }
+  /// Bytes a rank may hold, 0 for auto.
+  double memory_limit() const;
   /// Throws tdn::Error when the model cannot give these forces.
   ForceKind force_kind(const ModelMetadata &model, const std::string &file) const;
 };

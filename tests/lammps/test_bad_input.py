@@ -171,7 +171,7 @@ def test_cutoff_larger_than_the_ghost_shell(folder: Path):
 
 
 def test_unknown_keyword(folder: Path):
-    sentence = "unknown keyword 'devise' of pair_style tdn: use device precision forces"
+    sentence = "unknown keyword 'devise' of pair_style tdn: use device precision forces memory wire net_force ensemble"
     fails(folder, sentence, keywords="devise cpu")
 
 

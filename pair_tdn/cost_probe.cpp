@@ -1,0 +1,101 @@
+// Four sizes for four unknowns. Peak memory is linear in them, since everything that is kept
+// between the forward and the backward pass has one row per atom, remote atom or edge.
+
+#include "cost_probe.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <random>
+
+namespace tdn {
+
+namespace {
+
+constexpr int64_t N_ATOMS = 64;
+constexpr int N_REPEATS = 2;
+
+struct Size {
+  int64_t n_owned, n_remote, degree;
+};
+
+struct Sample {
+  double bytes, seconds;
+};
+
+/// Edges to random rows, 0.4 to 0.9 cutoffs long: where trained models are well-behaved.
+NeighborGraph::Tensors random_graph(const Size &size, const ModelMetadata &model,
+                                    at::ScalarType dtype)
+{
+  std::mt19937 random(1);
+  const auto draw = [&](int64_t n) { return static_cast<int64_t>(random() % n); };
+  std::vector<int64_t> species(size.n_owned + size.n_remote), center, neighbor, pair;
+  std::vector<double> vectors;
+  for (auto &s : species) s = draw(model.n_elements());
+  for (int64_t edge = 0; edge < size.n_owned * size.degree; ++edge) {
+    center.push_back(edge / size.degree);
+    neighbor.push_back(draw(size.n_owned + size.n_remote));
+    pair.push_back(species[center.back()] * model.n_elements() + species[neighbor.back()]);
+    double r[3], norm = 0;
+    for (auto &x : r) {
+      x = static_cast<double>(draw(2000) - 1000) + 0.5;
+      norm += x * x;
+    }
+    const double length = model.cutoff * (0.4 + 0.5e-3 * static_cast<double>(draw(1000)));
+    for (const auto x : r) vectors.push_back(x * length / std::sqrt(norm));
+  }
+  species.resize(size.n_owned);
+  return {.species = at::tensor(species),
+          .center = at::tensor(center),
+          .neighbor = at::tensor(neighbor),
+          .pair = at::tensor(pair),
+          .vectors = at::tensor(vectors, at::kDouble).view({-1, 3}).to(dtype)};
+}
+
+/// The fastest of a few; results go to the host as in a run, which waits for a GPU.
+Sample measure(Evaluator &evaluator, const ModelMetadata &model, ForceKind kind, const Size &size)
+{
+  const auto graph = random_graph(size, model, evaluator.dtype());
+  const auto rows = at::arange(size.n_owned + size.n_remote, at::kLong).remainder(size.n_owned);
+  LocalExchange exchange(size.n_owned, rows.to(evaluator.device()));
+  Sample best{0, INFINITY};
+  for (int repeat = 0; repeat <= N_REPEATS; ++repeat) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto result = evaluator.evaluate(graph, exchange, kind);
+    result.atom_energies.to(at::kCPU);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    best = {std::max(best.bytes, static_cast<double>(result.peak_bytes)),
+            std::min(best.seconds, time.count())};
+  }
+  return best;
+}
+
+/// Plane through the values at (n, 0, k), (2n, 0, k), (n, n, k) and (n, 0, 2k).
+LinearCost fit(double base, double twice, double remote, double dense, int64_t degree)
+{
+  const auto n = static_cast<double>(N_ATOMS), k = static_cast<double>(degree);
+  LinearCost cost;
+  cost.per_edge = std::max(0.0, (dense - base) / (n * k));
+  cost.per_atom = std::max(0.0, (twice - base) / n - cost.per_edge * k);
+  cost.per_remote = std::max(0.0, (remote - base) / n);
+  cost.fixed = std::max(0.0, base - cost.per_atom * n - cost.per_edge * n * k);
+  return cost;
+}
+
+}    // namespace
+
+EvaluationCost probe_cost(Evaluator &evaluator, const ModelMetadata &model, ForceKind kind,
+                          double edges_per_atom)
+{
+  const auto degree = std::clamp<int64_t>(std::llround(edges_per_atom), 1, 512);
+  const auto at_size = [&](const Size &size) { return measure(evaluator, model, kind, size); };
+  const Sample base = at_size({N_ATOMS, 0, degree}), twice = at_size({2 * N_ATOMS, 0, degree}),
+               remote = at_size({N_ATOMS, N_ATOMS, degree}),
+               dense = at_size({N_ATOMS, 0, 2 * degree});
+  return {.bytes = fit(base.bytes, twice.bytes, remote.bytes, dense.bytes, degree),
+          .seconds = fit(base.seconds, twice.seconds, remote.seconds, dense.seconds, degree)};
+}
+
+}    // namespace tdn

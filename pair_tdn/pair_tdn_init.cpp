@@ -1,0 +1,116 @@
+/* ----------------------------------------------------------------------
+   pair_style tdn before a run: what the simulation must be like.
+------------------------------------------------------------------------- */
+
+#include "pair_tdn_impl.h"
+
+#include "comm.h"
+#include "domain.h"
+#include "fix.h"
+#include "force.h"
+#include "modify.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+using namespace LAMMPS_NS;
+
+/* called before every run */
+
+void PairTDN::init_style()
+{
+  check_simulation();
+  guarded([&] { impl->units = tdn::units_of(update->unit_style); }, true);
+  if (impl->archives.empty())
+    error->all(FLERR, "Pair style tdn: no model is loaded: write pair_coeff * * "
+                      "file.tdn.pt element ... after pair_style");
+  if (impl->evaluators.empty()) {
+    load_models(impl->archives);
+    announce();
+  }
+  check_communication();
+  check_direct_forces();
+  auto &m = *impl;
+  m.graph = tdn::NeighborGraph(m.metadata().cutoff, 1.0 / m.units.angstrom,
+                               m.metadata().n_elements(), m.evaluators.front().dtype());
+  m.exchange.reset_statistics();
+  m.peak_bytes = m.seconds = 0;
+  m.stale = true;
+  m.prepared = true;
+  neighbor->add_request(this, NeighConst::REQ_FULL);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairTDN::check_simulation()
+{
+  if (force->newton_pair == 0)
+    error->all(FLERR, "Pair style tdn: newton pair is off but forces on ghost atoms must be sent "
+                      "back: write newton on before the box is made");
+  if (atom->tag_enable == 0)
+    error->all(FLERR, "Pair style tdn: atoms have no IDs: write atom_modify id yes");
+  if (domain->dimension != 3)
+    error->all(FLERR,
+               "Pair style tdn: the model is three-dimensional but dimension is {}: write "
+               "dimension 3",
+               domain->dimension);
+  // LAMMPS leaves out neighbors whose two weights are zero; with others they stay in the list
+  for (int k = 1; k < 4; k++)
+    if (atom->molecular != Atom::ATOMIC && atom->nbonds > 0 && force->special_lj[k] == 0.0 &&
+        force->special_coul[k] == 0.0)
+      error->all(
+          FLERR,
+          "Pair style tdn: special_bonds weights lj 0 and coul 0 of 1-{} neighbors hide them "
+          "from the model: write special_bonds lj/coul 1 1 1",
+          k + 1);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairTDN::check_communication()
+{
+  const double cutoff = impl->cutoff();
+  if (comm->mode == Comm::SINGLE && comm->cutghostuser > 0.0 && comm->cutghostuser < cutoff)
+    error->all(FLERR,
+               "Pair style tdn: comm_modify cutoff {} is below the model's cutoff {}: write "
+               "comm_modify cutoff {} or leave it out",
+               comm->cutghostuser, cutoff, cutoff + neighbor->skin);
+}
+
+/* forces that are no gradient fit some uses only */
+
+void PairTDN::check_direct_forces()
+{
+  if (impl->forces == tdn::ForceKind::CORRECTION &&
+      !utils::strmatch(update->integrate_style, "^respa"))
+    error->all(
+        FLERR,
+        "Pair style tdn: forces correction is the outer level of run_style respa but the run "
+        "style is {}: write run_style respa 2 n hybrid 1 2, or forces gradient",
+        update->integrate_style);
+  if (impl->forces != tdn::ForceKind::DIRECT) return;
+  if (update->whichflag == 2)
+    error->all(FLERR,
+               "Pair style tdn: direct forces are not the gradient of an energy, so there is "
+               "no minimum to find: write forces gradient");
+  if (comm->me != 0) return;
+  for (const auto *fix : modify->get_fix_list()) {
+    if (utils::strmatch(fix->style, "^nve"))
+      error->warning(FLERR,
+                     "Pair style tdn: fix {} conserves no energy with direct forces: write forces "
+                     "gradient or use a thermostat",
+                     fix->style);
+    if (utils::strmatch(fix->style, "^np[th]") || utils::strmatch(fix->style, "^press"))
+      error->warning(FLERR,
+                     "Pair style tdn: fix {} follows a pressure that lacks the virial of direct "
+                     "forces: write forces gradient",
+                     fix->style);
+  }
+}
+
+/* cutoff of a pair of types in LAMMPS units */
+
+double PairTDN::init_one(int, int)
+{
+  return impl->cutoff();
+}
