@@ -18,7 +18,7 @@ struct LinearCost {
 
 struct EvaluationCost {
   LinearCost bytes;      ///< peak of torch's allocations
-  LinearCost seconds;    ///< wall time, without waiting for other ranks
+  LinearCost seconds;    ///< on a core or GPU of its own, without messages
 };
 
 /// Evaluates random graphs of 64 to 128 atoms near `edges_per_atom`, each a few times, so that the

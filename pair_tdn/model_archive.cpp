@@ -82,8 +82,10 @@ void convert(torch::jit::Module &module, at::ScalarType dtype)
 std::string first_line(const std::string &text)
 {
   // TorchScript puts its own frames before the cause
-  const auto cause = text.rfind("RuntimeError: ");
-  const auto begin = text.find_first_not_of("\n ", cause == std::string::npos ? 0 : cause);
+  static const std::string name = "RuntimeError: ";
+  const auto cause = text.rfind(name);
+  const auto begin =
+      text.find_first_not_of("\n ", cause == std::string::npos ? 0 : cause + name.size());
   if (begin == std::string::npos) return text;
   return text.substr(begin, text.find('\n', begin) - begin);
 }

@@ -53,6 +53,7 @@ class PairTDN : public Pair {
   void check_simulation();
   void check_communication();
   void check_direct_forces();
+  bool corrected() const;
 
   // within a step: pair_tdn_compute.cpp
   void update_lists();
@@ -77,6 +78,8 @@ class PairTDN : public Pair {
   void check_memory();
   void print_plan();
   template <typename Callable> void guarded(Callable, bool);
+  template <typename... Args>
+  [[noreturn]] void fail_here(const std::string &, int, const std::string &, Args &&...);
 };
 
 }    // namespace LAMMPS_NS

@@ -65,17 +65,17 @@ void PairTDN::build_graph()
                    .type = atom->type,
                    .species_of_type = m.species_of_type.data()});
   } catch (const tdn::OverlapError &caught) {
-    error->one(FLERR,
-               "Pair style tdn: atoms {} and {} are at the same point at step {}: remove one of "
-               "them or use a smaller time step",
-               atom->tag[caught.atoms[0]], atom->tag[caught.atoms[1]], update->ntimestep);
+    fail_here(FLERR,
+              "Pair style tdn: atoms {} and {} are at the same point at step {}: remove one of "
+              "them or use a smaller time step",
+              atom->tag[caught.atoms[0]], atom->tag[caught.atoms[1]], update->ntimestep);
   } catch (const tdn::OutOfReachError &caught) {
-    error->one(FLERR,
-               "Pair style tdn: atoms {} and {} came within the cutoff at step {} from beyond the "
-               "cutoff plus the skin of {}, so the neighbor lists are too old: write neigh_modify "
-               "every 1 delay 0 check yes or use a larger skin",
-               atom->tag[caught.atoms[0]], atom->tag[caught.atoms[1]], update->ntimestep,
-               neighbor->skin);
+    fail_here(FLERR,
+              "Pair style tdn: atoms {} and {} came within the cutoff at step {} from beyond the "
+              "cutoff plus the skin of {}, so the neighbor lists are too old: write neigh_modify "
+              "every 1 delay 0 check yes or use a larger skin",
+              atom->tag[caught.atoms[0]], atom->tag[caught.atoms[1]], update->ntimestep,
+              neighbor->skin);
   }
 }
 
@@ -130,11 +130,12 @@ void PairTDN::add_forces(const Results &results, double **f)
   }
 }
 
-/* ---------------------------------------------------------------------- */
+/* a correction of direct forces adds nothing to the energy, which they have already given */
 
 void PairTDN::tally_energy(const Results &results)
 {
   const auto &m = *impl;
+  if (m.forces == tdn::ForceKind::CORRECTION) return;
   const double *energies = results.energies.const_data_ptr<double>();
   for (int64_t row = 0; row < m.rows.n_owned(); row++) {
     const double energy = m.units.eV * energies[row];
@@ -146,7 +147,7 @@ void PairTDN::tally_energy(const Results &results)
 /* W = -sum r_ij (x) dE/dr_ij. The whole of an edge is given to its neighbor j, whose motion does
    the work r_ij (dE/dr_ij . v_j) on the center's energy: with atom energies that depend on the
    edges of their own center only, compute heat/flux with these virials is exact (Fan et al.,
-   Phys. Rev. B 92, 094301, eq. 23). With more hops no division among atoms is */
+   Phys. Rev. B 92, 094301). With more hops no division among atoms is */
 
 void PairTDN::tally_virial(const Results &results)
 {
@@ -154,7 +155,7 @@ void PairTDN::tally_virial(const Results &results)
   static constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
   auto &m = *impl;
   if (!results.gradients.defined()) {
-    if (comm->me == 0 && !m.warned_about_virial)
+    if (comm->me == 0 && !m.warned_about_virial && !corrected())
       error->warning(FLERR,
                      "Pair style tdn: direct forces have no virial, pressure lacks their part");
     m.warned_about_virial = true;

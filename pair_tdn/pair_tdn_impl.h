@@ -17,10 +17,13 @@
 #include "units.h"
 
 #include "atom.h"
+#include "comm.h"
 #include "error.h"
 #include "exceptions.h"
 #include "lammps.h"
+#include "platform.h"
 
+#include <algorithm>
 #include <new>
 #include <optional>
 #include <string>
@@ -83,6 +86,17 @@ struct PairTDN::Impl {
   double force_unit() const { return units.eV / units.angstrom; }
 };
 
+/* end all ranks from this one. Several ranks often fail in the same step: the lowest of them
+   speaks for all, since the others leave it the time to */
+
+template <typename... Args>
+void PairTDN::fail_here(const std::string &file, int line, const std::string &format,
+                        Args &&...args)
+{
+  platform::usleep(500000 * std::min(comm->me, 8));
+  error->one(file, line, fmt::format(fmt::runtime(format), args...));
+}
+
 /* run a callable of namespace tdn; its errors end LAMMPS with one message.
    on_all_ranks: every rank is here, and usually all of them fail together */
 
@@ -102,7 +116,7 @@ template <typename Callable> void PairTDN::guarded(Callable callable, bool on_al
   int failed = failure.empty() ? 0 : 1, all_failed = 0;
   if (on_all_ranks) MPI_Allreduce(&failed, &all_failed, 1, MPI_INT, MPI_MIN, world);
   if (all_failed) error->all(FLERR, "Pair style tdn: {}", failure);
-  if (failed) error->one(FLERR, "Pair style tdn: {}", failure);
+  if (failed) fail_here(FLERR, "Pair style tdn: {}", failure);
 }
 
 }    // namespace LAMMPS_NS

@@ -77,12 +77,18 @@ void PairTDN::check_communication()
                comm->cutghostuser, cutoff, cutoff + neighbor->skin);
 }
 
+/* r-RESPA with the gradient's correction of direct forces as outer level */
+
+bool PairTDN::corrected() const
+{
+  return utils::strmatch(update->integrate_style, "^respa");
+}
+
 /* forces that are no gradient fit some uses only */
 
 void PairTDN::check_direct_forces()
 {
-  if (impl->forces == tdn::ForceKind::CORRECTION &&
-      !utils::strmatch(update->integrate_style, "^respa"))
+  if (impl->forces == tdn::ForceKind::CORRECTION && !corrected())
     error->all(
         FLERR,
         "Pair style tdn: forces correction is the outer level of run_style respa but the run "
@@ -93,7 +99,7 @@ void PairTDN::check_direct_forces()
     error->all(FLERR,
                "Pair style tdn: direct forces are not the gradient of an energy, so there is "
                "no minimum to find: write forces gradient");
-  if (comm->me != 0) return;
+  if (comm->me != 0 || corrected()) return;
   for (const auto *fix : modify->get_fix_list()) {
     if (utils::strmatch(fix->style, "^nve"))
       error->warning(FLERR,

@@ -25,10 +25,10 @@ void PairTDN::check_types()
     const bool skipped = list->iskip && list->iskip[type];    // pair hybrid gave it away
     const bool inside = m.species_of_type[type] >= 0 && !skipped;
     if (inside != (m.rows.row_of_atom()[i] >= 0))
-      error->one(FLERR,
-                 "Pair style tdn: atom {} has entered or left the model by a new type between "
-                 "rebuilds of the neighbor lists before step {}: give every type an element",
-                 atom->tag[i], update->ntimestep);
+      fail_here(FLERR,
+                "Pair style tdn: atom {} has entered or left the model by a new type between "
+                "rebuilds of the neighbor lists before step {}: give every type an element",
+                atom->tag[i], update->ntimestep);
   }
 }
 
@@ -59,7 +59,7 @@ void PairTDN::check_finite(const Results &results)
     i = m.rows.atom_of_row(d / 3);
   }
   if (i >= 0)
-    error->one(
+    fail_here(
         FLERR,
         "Pair style tdn: the {} of atom {} is not a finite number at step {} on rank {}: look "
         "for overlapping atoms or use a smaller time step",
@@ -220,16 +220,17 @@ void PairTDN::finish()
 {
   auto &m = *impl;
   const auto &used = m.exchange.statistics();
-  double mine[4] = {static_cast<double>(m.graph.n_owned()), m.peak_bytes + m.memory_usage(),
-                    m.seconds, used.seconds},
-         sum[4], most;
-  MPI_Reduce(mine, sum, 4, MPI_DOUBLE, MPI_SUM, 0, world);
+  double mine[5] = {static_cast<double>(m.graph.n_owned()), m.peak_bytes + m.memory_usage(),
+                    m.seconds, used.seconds, used.seconds_waiting},
+         sum[5], most;
+  MPI_Reduce(mine, sum, 5, MPI_DOUBLE, MPI_SUM, 0, world);
   MPI_Reduce(&mine[1], &most, 1, MPI_DOUBLE, MPI_MAX, 0, world);
-  if (comm->me != 0 || sum[0] == 0.0) return;
+  if (comm->me != 0 || sum[0] == 0.0 || sum[2] == 0.0) return;
   utils::logmesg(lmp,
                  "Pair style tdn: peak memory {:.4g} KB per atom, {:.4g} MB on the rank with most; "
-                 "messages {:.3g} % of its time\n",
-                 sum[1] / sum[0] / 1e3, most / 1e6, sum[2] > 0.0 ? 100.0 * sum[3] / sum[2] : 0.0);
+                 "messages {:.3g} % of its time, {:.3g} % of it waiting for other ranks\n",
+                 sum[1] / sum[0] / 1e3, most / 1e6, 100.0 * sum[3] / sum[2],
+                 100.0 * sum[4] / sum[2]);
 }
 
 /* ---------------------------------------------------------------------- */

@@ -49,6 +49,13 @@ def test_python_lines_run(folder: Path, monkeypatch):
     assert names["atoms"].get_forces().shape == (3, 3)
 
 
+def test_lines_that_drive_lammps_run(folder: Path):
+    start = "from ase.io import read\natoms = read('data.water', format='lammps-data', atom_style='atomic')\n"
+    code = start + block("from tdn.lammps import Simulation") + "print('forces', result.forces.shape)\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
+    assert "forces (192, 3)" in done.stdout, done.stdout + done.stderr
+
+
 def test_training_configuration_is_valid():
     config = config_from_dict(yaml.safe_load(block("# water.yaml")))
     assert config.data.train == "train.xyz"
@@ -63,10 +70,24 @@ def test_commands_exist():
     assert {first or second for first, second in shown} <= set(known)
 
 
-def test_keywords_of_the_table_are_those_of_the_pair_style():
+def test_keywords_of_the_manual_are_those_of_the_pair_style():
     source = (ROOT / "pair_tdn" / "pair_tdn_options.cpp").read_text(encoding="utf-8")
-    syntax = TEXT.split("### Syntax")[1].split("### Examples")[0]
-    table = re.findall(r"^\| `(\w+)` \|", syntax, re.MULTILINE)
-    assert table, "the README has no table of keywords"
-    for keyword in table:
-        assert f'"{keyword}"' in source, keyword
+    manual = (ROOT / "docs" / "pair_style_tdn.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", manual, re.MULTILINE)
+    shown = {name: set(re.findall(r"`(\w+)`", values)) for name, values in rows}
+    table = re.findall(r'\{"(\w+)", \{(.*?)\}, &Options', source)
+    known = {name: set(re.findall(r'"(\w+)"', values)) for name, values in table}
+    assert shown == known and "memory" in known
+
+
+def test_defaults_of_the_manual_are_those_of_the_pair_style():
+    header = (ROOT / "pair_tdn" / "pair_tdn_options.h").read_text(encoding="utf-8")
+    manual = (ROOT / "docs" / "pair_style_tdn.md").read_text(encoding="utf-8")
+    defaults = " ".join(f"{name} {value}" for name, value in re.findall(r'std::string (\w+) = "(\w+)"', header))
+    assert f"`{defaults}`" in manual, defaults
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
