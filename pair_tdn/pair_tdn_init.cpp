@@ -70,6 +70,13 @@ void PairTDN::check_simulation()
 void PairTDN::check_communication()
 {
   const double cutoff = impl->cutoff();
+  // LAMMPS's own skin is a millimeter in units si
+  if (neighbor->skin > 10.0 * cutoff)
+    error->all(
+        FLERR,
+        "Pair style tdn: the neighbor skin {} is more than ten times the model's cutoff {}, so "
+        "every atom would be a neighbor of all: write neighbor {} bin",
+        neighbor->skin, cutoff, 2.0 * impl->units.angstrom);
   if (comm->mode == Comm::SINGLE && comm->cutghostuser > 0.0 && comm->cutghostuser < cutoff)
     error->all(FLERR,
                "Pair style tdn: comm_modify cutoff {} is below the model's cutoff {}: write "

@@ -65,12 +65,26 @@ def small_cell() -> Atoms:
     return rattled(lower_triangular(bulk("Si", "diamond", a=5.43)), 0.05)
 
 
+def turned_silicon() -> Atoms:
+    """The sheared crystal in a frame that is not LAMMPS's: results have to be turned back."""
+    atoms = silicon_triclinic()
+    atoms.set_cell(atoms.cell.array @ Rotation.from_rotvec([0.4, -0.7, 1.1]).as_matrix().T, scale_atoms=True)
+    return atoms
+
+
 def slab() -> Atoms:
     """A thin slab at the bottom of a tall box: ranks above it have no atoms."""
     atoms = fcc111("Cu", (4, 4, 2), a=3.6, orthogonal=True)
     atoms.cell[2, 2] = 60.0
     atoms.pbc = (True, True, True)
     atoms.positions[:, 2] += 2.0 - atoms.positions[:, 2].min()
+    return rattled(atoms, 0.08)
+
+
+def open_slab() -> Atoms:
+    """A slab in an oblique cell, without a cell vector in the direction that is not periodic."""
+    atoms = fcc111("Cu", (4, 4, 2), a=3.6)
+    atoms.pbc = (True, True, False)
     return rattled(atoms, 0.08)
 
 

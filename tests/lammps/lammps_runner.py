@@ -11,10 +11,14 @@ from pathlib import Path
 import ase
 import numpy as np
 
+from tdn.lammps.box import LammpsBox
+from tdn.lammps.data_file import data_text
+from tdn.lammps.units import UNITS
+
 BIN = Path(sys.executable).parent
-#: LAMMPS's factor from energy per volume to its pressure unit, and energy of one eV, by unit style.
+TESTS = Path(__file__).parents[1]
+#: LAMMPS's factor from energy per volume to its pressure unit, by unit style.
 PRESSURE_FACTOR = {"metal": 1.6021765e6, "real": 68568.415}
-EV = {"metal": 1.0, "real": 23.060549}
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,21 @@ def run(
 ) -> Run:
     """Run an input file on ``n_ranks`` ranks in ``folder``; a run that hangs is an error after ``timeout`` seconds."""
     (folder / "in.test").write_text(text)
+    command = [str(BIN / "lmp"), "-in", "in.test", "-log", "none", *options]
+    return launch(command, n_ranks, folder, timeout, **environment)
+
+
+def run_python(script: Path, n_ranks: int, folder: Path, *arguments: str, timeout: float = 120) -> Run:
+    """Run a Python script that drives LAMMPS through mpi4py; it may import the modules that tests share."""
+    search = os.pathsep.join(str(TESTS / name) for name in (".", "lammps", "python"))
+    return launch([sys.executable, str(script), *arguments], n_ranks, folder, timeout, PYTHONPATH=search)
+
+
+def launch(command: list[str], n_ranks: int, folder: Path, timeout: float, **environment: str) -> Run:
+    """Run a command on ``n_ranks`` ranks in ``folder``."""
     start = [str(BIN / "mpirun"), "-n", str(n_ranks)] if n_ranks > 1 else []
-    command = [*start, str(BIN / "lmp"), "-in", "in.test", "-log", "none", *options]
     done = subprocess.run(
-        command,
+        [*start, *command],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
@@ -78,41 +93,25 @@ def run(
     return Run(done.returncode, done.stdout)
 
 
-def boxed(atoms: ase.Atoms, margin: float = 8.0) -> ase.Atoms:
-    """Copy with a box of ``margin`` around the atoms in every direction without a cell vector."""
+def boxed(atoms: ase.Atoms) -> ase.Atoms:
+    """Copy that has LAMMPS's box as its cell, with the lower corner at the origin."""
+    box = LammpsBox.around(atoms)
     atoms = atoms.copy()
-    cell = atoms.cell.array.copy()
-    for axis in np.flatnonzero(~np.any(cell, axis=1)):
-        low, high = atoms.positions[:, axis].min(), atoms.positions[:, axis].max()
-        cell[axis, axis] = high - low + 2 * margin
-        atoms.positions[:, axis] += margin - low
-    atoms.set_cell(cell)
+    atoms.set_cell(box.cell @ box.rotation)
+    atoms.positions -= box.low @ box.rotation
     return atoms
 
 
 def write_data(atoms: ase.Atoms, elements: list[str], path: Path) -> np.ndarray:
-    """Write a LAMMPS data file; return the rotation Q (3, 3) with v_lammps = v @ Q.T."""
-    cell, rotation = atoms.cell.standard_form()
-    positions = atoms.positions @ np.asarray(rotation).T
-    (ax, _, _), (bx, by, _), (cx, cy, cz) = cell.array
-    lines = [
-        "test structure",
-        "",
-        f"{len(atoms)} atoms",
-        f"{len(elements)} atom types",
-        f"0 {ax:.17g} xlo xhi",
-        f"0 {by:.17g} ylo yhi",
-        f"0 {cz:.17g} zlo zhi",
-    ]
-    if np.any(np.abs([bx, cx, cy]) > 1e-12):
-        lines.append(f"{bx:.17g} {cx:.17g} {cy:.17g} xy xz yz")
-    lines += ["", "Masses", "", *(f"{k + 1} 10.0" for k in range(len(elements)))]
-    if len(atoms):
-        lines += ["", "Atoms # atomic", ""]
-    for k, (symbol, (x, y, z)) in enumerate(zip(atoms.get_chemical_symbols(), positions, strict=True)):
-        lines.append(f"{k + 1} {elements.index(symbol) + 1} {x:.17g} {y:.17g} {z:.17g}")
-    path.write_text("\n".join(lines) + "\n")
-    return np.asarray(rotation)
+    """Write a LAMMPS data file, all masses 10; return the rotation Q (3, 3) with v_lammps = v @ Q.T.
+
+    Cell vectors are kept as they are, because the input that reads the file decides which directions are periodic.
+    """
+    atoms = atoms.copy()
+    atoms.pbc = np.any(atoms.cell.array, axis=1)
+    box = LammpsBox.around(atoms)
+    path.write_text(data_text(atoms, elements, box, UNITS["metal"], masses=[10.0] * len(elements)))
+    return box.rotation
 
 
 def setup(atoms: ase.Atoms, units: str = "metal", commands: str = "", data: str = "data.test") -> str:
@@ -167,12 +166,11 @@ def single_point(
         pair: replaces the pair_style and pair_coeff lines (hybrid).
         timeout: seconds.
     """
-    atoms = boxed(atoms)
     rotation = write_data(atoms, elements, folder / "data.test")
     pair = pair or f"pair_style {style}\npair_coeff * * {model} {' '.join(elements)}\n"
     done = run(setup(atoms, units, commands) + pair + PRINT_ALL, n_ranks, folder, timeout)
     assert done.returncode == 0, done.output
-    eV, factor = EV[units], PRESSURE_FACTOR[units]
+    eV, factor = UNITS[units].eV, PRESSURE_FACTOR[units]
     rows = (folder / "dump.test").read_text().splitlines()[9:]
     table = np.array([row.split() for row in rows], dtype=float).reshape(-1, 5)
     volume = done.values("volume")[0]

@@ -170,6 +170,15 @@ def test_cutoff_larger_than_the_ghost_shell(folder: Path):
     fails(folder, sentence, after="comm_modify cutoff 2.0")
 
 
+def test_skin_that_LAMMPS_chooses_in_large_units(folder: Path):
+    """A millimeter in units si: every atom would be a neighbor of all, many times over."""
+    sentence = (
+        "the neighbor skin 0.001 is more than ten times the model's cutoff 3e-10, so every atom would be a neighbor of "
+        "all: write neighbor 2e-10 bin"
+    )
+    fails(folder, sentence, units="si", before="comm_modify cutoff 1e-9")
+
+
 def test_unknown_keyword(folder: Path):
     sentence = "unknown keyword 'devise' of pair_style tdn: use device precision forces memory wire net_force ensemble"
     fails(folder, sentence, keywords="devise cpu")
