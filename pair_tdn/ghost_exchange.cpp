@@ -104,9 +104,9 @@ at::Tensor GhostExchange::forward(const at::Tensor &owned)
   const bool in_place = !owned.is_cuda() && wire_dtype(owned.scalar_type()) == owned.scalar_type();
   const auto in = in_place ? remote : incoming(plan_.n_received(), owned);
   const auto out = outgoing(owned.index_select(0, sent_rows_on(owned.device())));
-  pass_messages(TAG_FORWARD, plan_.targets(), out, plan_.sources(), in);
+  pass_messages(TAG_FORWARD, plan_.targets(), out, plan_.sources(), in,
+                [&] { rows.slice(0, 0, n_owned_).copy_(owned); });
   if (!in_place) remote.copy_(in);
-  rows.slice(0, 0, n_owned_).copy_(owned);
   return rows;
 }
 
@@ -116,14 +116,17 @@ at::Tensor GhostExchange::adjoint(const at::Tensor &gradient)
   const Stopwatch watch(statistics_.seconds);
   const auto out = outgoing(gradient.slice(0, n_owned_));
   const auto in = incoming(plan_.n_sent(), gradient);
-  pass_messages(TAG_ADJOINT, plan_.sources(), out, plan_.targets(), in);
-  auto owned = gradient.slice(0, 0, n_owned_).clone();
+  at::Tensor owned;
+  pass_messages(TAG_ADJOINT, plan_.sources(), out, plan_.targets(), in,
+                [&] { owned = gradient.slice(0, 0, n_owned_).clone(); });
   return owned.index_add_(0, sent_rows_on(gradient.device()), in.to(gradient.options()));
 }
 
-/// One message to each partner and one from each; returns when all have arrived.
+/// One message to each partner and one from each; `meanwhile` is done while they travel. Returns
+/// when all have arrived.
 void GhostExchange::pass_messages(int tag, const std::vector<Partner> &to, const at::Tensor &out,
-                                  const std::vector<Partner> &from, const at::Tensor &in)
+                                  const std::vector<Partner> &from, const at::Tensor &in,
+                                  const std::function<void()> &meanwhile)
 {
   const int64_t bytes = out.size(1) * static_cast<int64_t>(out.element_size());
   const RowType row(bytes);
@@ -140,6 +143,7 @@ void GhostExchange::pass_messages(int tag, const std::vector<Partner> &to, const
   ++statistics_.exchanges;
   statistics_.messages += static_cast<int64_t>(to.size());
   statistics_.bytes += out.size(0) * bytes;
+  meanwhile();
   const Stopwatch watch(statistics_.seconds_waiting);
   MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
 }

@@ -4,7 +4,7 @@
 #include "exchange_plan.h"
 #include "feature_exchange.h"
 
-#include <array>
+#include <functional>
 
 namespace tdn {
 
@@ -59,7 +59,8 @@ class GhostExchange : public FeatureExchange {
   at::Tensor incoming(int64_t n, const at::Tensor &like) const;
   const at::Tensor &sent_rows_on(c10::Device device);
   void pass_messages(int tag, const std::vector<Partner> &to, const at::Tensor &out,
-                     const std::vector<Partner> &from, const at::Tensor &in);
+                     const std::vector<Partner> &from, const at::Tensor &in,
+                     const std::function<void()> &meanwhile);
 };
 
 }    // namespace tdn

@@ -1,13 +1,13 @@
 """Share of the exchange in a step, weak scaling from one to two ranks, and whether overlapping messages with work pays.
 
-Questions: (1) which share of a step do messages take on 2 ranks of about 2,000 atoms each (aim: below 3 %), and how much
-of it is waiting; (2) how fast are 2 ranks of n atoms beside 1 rank of n atoms (aim: 95 %), and beside two programs of one
-rank each that run at the same time and send nothing, which have the same cores, caches and memory; (3) messages could
-travel while edges whose neighbor is owned are worked on: that hides at most their time, and costs what it costs to
-work on the edges of a layer in two blocks of centers instead of one.
+Questions: (1) which share of a step do messages take on 2 ranks of about 2,000 atoms each (aim: below 3 %), and how
+much of it is waiting; (2) how fast are 2 ranks of n atoms beside 1 rank of n atoms (aim: 95 %), and beside two programs
+of one rank each that run at the same time and send nothing, which have the same cores, caches and memory; (3) messages
+could travel while edges whose neighbor is owned are worked on: that hides at most their time, and costs what it costs
+to work on the edges of a layer in two blocks of centers instead of one.
 
-Predicted: water has 38 edges and, at 1,920 atoms per rank, about one remote atom per owned atom; a row of C = 32, l_max 1
-is 512 bytes, so 6 exchanges move 6 MB per rank and step: about 2 ms at 3 GB/s of copies, against 650 ms of work.
+Predicted: water has 38 edges and, at 1,920 atoms per rank, about one remote atom per owned atom; a row of C = 32 and
+l_max 1 is 512 bytes, so 6 exchanges move 6 MB per rank and step: 2 ms at 3 GB/s of copies, against 650 ms of work.
 
 Usage: python benchmarks/cpu/exchange.py [--steps N] [--repeats N] [--output FILE]     on an idle machine
 """
@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -85,12 +86,13 @@ def measure(steps: int, repeats: int) -> list[str]:
     alone = statistics.median(run["seconds"] for run in one)
     efficiency = statistics.median(a["seconds"] / b["seconds"] for a, b in zip(one, two, strict=True))
     fair = statistics.median(a / b["seconds"] for a, b in zip(apart, two, strict=True))
+    together = statistics.median(apart)
     return [
         "| quantity | value |",
         "|---|---|",
         f"| 1 rank, 1,920 atoms, ms per step | {1e3 * alone:.0f} |",
         f"| 2 ranks, 1,920 atoms each, ms per step | {1e3 * median['seconds']:.0f} |",
-        f"| 2 programs of 1 rank at the same time, 1,920 atoms each, ms per step | {1e3 * statistics.median(apart):.0f} |",
+        f"| 2 programs of 1 rank, 1,920 atoms each, at the same time, ms per step | {1e3 * together:.0f} |",
         f"| weak scaling 1 -> 2 ranks, % | {100 * efficiency:.1f} |",
         f"| 2 ranks against 2 programs, % | {100 * fair:.1f} |",
         f"| messages, % of the pair style's time | {median['messages']:.2f} |",
@@ -129,7 +131,7 @@ class LayerWork:
     def seconds(self, cuts: list[int]) -> float:
         """CPU time of the blocks between the cuts."""
         begin = time.process_time()
-        for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+        for first, last in pairwise(cuts):
             self.block(first, last)
         return time.process_time() - begin
 
@@ -157,7 +159,8 @@ def main() -> None:
     lines = [
         "# Exchange between two ranks",
         "",
-        f"{machine()}, 1 thread per rank, 2 cores; water model of `examples/water` (C = 32, l_max 1, 3 layers, float32).",
+        f"{machine()}, 1 thread per rank.",
+        "Water model of `examples/water` (C = 32, l_max 1, 3 layers, float32).",
         "Made by `benchmarks/cpu/exchange.py`, medians.",
         "",
         *measure(options.steps, options.repeats),

@@ -9,8 +9,6 @@ Usage: python benchmarks/cpu/lammps_water.py [--steps N] [--copies N] [--output 
 
 from __future__ import annotations
 
-import argparse
-import platform
 import re
 import statistics
 import subprocess
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import torch
 from ase.io import read
+from report import machine, parser, publish
 
 import tdn
 from tdn import _core
@@ -69,16 +68,14 @@ def evaluator(copies: int, steps: int) -> tuple[float, int, float]:
 
 def main() -> None:
     """Measure in alternation, print one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--copies", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--output", type=Path, help="also write the table here")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--steps", type=int, default=20)
+    arguments.add_argument("--copies", type=int, nargs="+", default=[1, 2])
+    options = arguments.parse_args()
     torch.set_num_threads(1)
     keep_freed_pages()  # the pair style does the same
     lines = [
-        f"tdn {tdn.__version__}, torch {torch.__version__}, {platform.processor() or platform.machine()}, "
-        f"{time.strftime('%Y-%m-%d')}, 1 thread per rank",
+        f"{machine()}, 1 thread per rank",
         f"{'atoms':>6} {'edges/atom':>10} {'LAMMPS ms':>10} {'model ms':>9} {'ratio':>6} {'us/atom':>8} "
         f"{'2 ranks, wall speed-up':>23}",
     ]
@@ -94,9 +91,7 @@ def main() -> None:
             f"{n_atoms:>6} {density:>10.1f} {1e3 * step:>10.1f} {1e3 * model:>9.1f} {ratio:>6.2f} "
             f"{1e6 * step / n_atoms:>8.0f} {speed_up:>23.2f}"
         )
-    print("\n".join(lines))
-    if options.output:
-        options.output.write_text("\n".join(lines) + "\n")
+    publish(lines, options.output)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,10 @@ import tdn
 
 def machine() -> str:
     """Versions, processor and date."""
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    processor = names[0] if names else platform.machine()
-    return f"tdn {tdn.__version__}, torch {torch.__version__}, {processor}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    processor = f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+    return f"tdn {tdn.__version__}, torch {torch.__version__}, {processor}, {time.strftime('%Y-%m-%d')}"
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:
