@@ -6,6 +6,7 @@
 #include "pair_tdn_impl.h"
 
 #include "device.h"
+#include "node_rank.h"
 
 #include "citeme.h"
 #include "comm.h"
@@ -212,34 +213,12 @@ void PairTDN::map_species(int n, char **names)
     if (map[type] >= 0) impl->species_of_type[type] = model.species_of(elements[map[type]]);
 }
 
-/* this rank among those of its machine */
-
-struct NodeRank {
-  int rank = 0, size = 1;
-
-  explicit NodeRank(MPI_Comm world)
-  {
-    MPI_Comm node;
-    MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-    MPI_Comm_rank(node, &rank);
-    MPI_Comm_size(node, &size);
-    MPI_Comm_free(&node);
-  }
-
-  // ranks that share the memory of a device
-  int sharing(c10::Device device) const
-  {
-    const int n = device.is_cuda() ? tdn::n_devices() : 1;
-    return (size + n - 1) / n;
-  }
-};
-
 /* ---------------------------------------------------------------------- */
 
 void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives)
 {
   auto &m = *impl;
-  const NodeRank node(world);
+  const tdn::NodeRank node(world);
   at::set_num_threads(comm->nthreads);
   guarded(
       [&] {
@@ -256,7 +235,8 @@ void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives)
         m.evaluators = std::move(evaluators);
         m.memory_limit = m.options.memory_limit();
         if (m.memory_limit == 0)
-          m.memory_limit = tdn::available_memory(device) / node.sharing(device);
+          m.memory_limit =
+              tdn::available_memory(device) / node.sharing(device.is_cuda() ? tdn::n_devices() : 1);
       },
       true);
   m.cost.reset();
