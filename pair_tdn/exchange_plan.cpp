@@ -11,29 +11,31 @@ namespace tdn {
 
 namespace {
 
-constexpr int TAG_REQUEST = 1;
+// Two tags in turn: nobody can be more than one round ahead.
+constexpr int TAG_REQUEST[2] = {0, 1};
 
 /// Receives one request if one is waiting.
-bool receive_request(MPI_Comm comm, std::vector<std::pair<int, std::vector<int>>> &requests)
+bool receive_request(MPI_Comm comm, int tag,
+                     std::vector<std::pair<int, std::vector<int>>> &requests)
 {
   int waiting = 0, count = 0;
   MPI_Status status;
-  MPI_Iprobe(MPI_ANY_SOURCE, TAG_REQUEST, comm, &waiting, &status);
+  MPI_Iprobe(MPI_ANY_SOURCE, tag, comm, &waiting, &status);
   if (!waiting) return false;
   MPI_Get_count(&status, MPI_INT, &count);
   std::vector<int> rows(count);
-  MPI_Recv(rows.data(), count, MPI_INT, status.MPI_SOURCE, TAG_REQUEST, comm, MPI_STATUS_IGNORE);
+  MPI_Recv(rows.data(), count, MPI_INT, status.MPI_SOURCE, tag, comm, MPI_STATUS_IGNORE);
   requests.emplace_back(status.MPI_SOURCE, std::move(rows));
   return true;
 }
 
 }    // namespace
 
-ExchangePlan::ExchangePlan(MPI_Comm comm, const std::vector<RemoteRow> &wanted)
+ExchangePlan::ExchangePlan(MPI_Comm comm, const std::vector<RemoteRow> &wanted, int round)
     : n_received_(static_cast<int64_t>(wanted.size()))
 {
   find_sources(wanted);
-  swap_requests(comm, wanted);
+  swap_requests(comm, wanted, TAG_REQUEST[round % 2]);
 }
 
 void ExchangePlan::find_sources(const std::vector<RemoteRow> &wanted)
@@ -45,18 +47,18 @@ void ExchangePlan::find_sources(const std::vector<RemoteRow> &wanted)
   }
 }
 
-void ExchangePlan::swap_requests(MPI_Comm comm, const std::vector<RemoteRow> &wanted)
+void ExchangePlan::swap_requests(MPI_Comm comm, const std::vector<RemoteRow> &wanted, int tag)
 {
   std::vector<int> rows(wanted.size());
   std::transform(wanted.begin(), wanted.end(), rows.begin(), [](const auto &w) { return w.row; });
   std::vector<MPI_Request> sends(sources_.size());
   for (size_t k = 0; k < sources_.size(); ++k)
     MPI_Issend(rows.data() + sources_[k].begin, static_cast<int>(sources_[k].count), MPI_INT,
-               sources_[k].rank, TAG_REQUEST, comm, &sends[k]);
+               sources_[k].rank, tag, comm, &sends[k]);
   std::vector<std::pair<int, std::vector<int>>> requests;
   MPI_Request barrier = MPI_REQUEST_NULL;
   for (int all_done = 0, mine_done = 0; !all_done;) {
-    while (receive_request(comm, requests)) {
+    while (receive_request(comm, tag, requests)) {
     }
     if (mine_done) {
       MPI_Test(&barrier, &all_done, MPI_STATUS_IGNORE);

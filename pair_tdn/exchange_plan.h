@@ -27,8 +27,9 @@ class ExchangePlan {
 
   /// Tells the owners what this rank reads and learns what others read of it. Collective on `comm`,
   /// with messages between partners only: nothing of the size of `comm` is sent or stored.
-  /// `wanted` is sorted and names no row twice, none of this rank.
-  ExchangePlan(MPI_Comm comm, const std::vector<RemoteRow> &wanted);
+  /// `wanted` is sorted and names no row twice, none of this rank. `round` counts the plans made on
+  /// `comm`: a rank that has finished may already be at its next plan while others still listen.
+  ExchangePlan(MPI_Comm comm, const std::vector<RemoteRow> &wanted, int round);
 
   /// Ranks that rows come from, ascending; entries of `wanted`.
   const std::vector<Partner> &sources() const { return sources_; }
@@ -46,7 +47,7 @@ class ExchangePlan {
   int64_t n_received_ = 0;
 
   void find_sources(const std::vector<RemoteRow> &wanted);
-  void swap_requests(MPI_Comm comm, const std::vector<RemoteRow> &wanted);
+  void swap_requests(MPI_Comm comm, const std::vector<RemoteRow> &wanted, int tag);
   void set_targets(std::vector<std::pair<int, std::vector<int>>> requests);
 };
 

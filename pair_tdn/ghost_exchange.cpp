@@ -56,7 +56,7 @@ GhostExchange::~GhostExchange()
 void GhostExchange::set_plan(int64_t n_owned, const std::vector<RemoteRow> &wanted)
 {
   n_owned_ = n_owned;
-  plan_ = ExchangePlan(comm_, wanted);
+  plan_ = ExchangePlan(comm_, wanted, n_plans_++);
   sent_rows_.reset();
 }
 

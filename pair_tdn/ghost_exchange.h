@@ -51,6 +51,7 @@ class GhostExchange : public FeatureExchange {
   ExchangePlan plan_;
   Wire wire_ = Wire::MODEL;
   int64_t n_owned_ = 0;
+  int n_plans_ = 0;
   at::Tensor sent_rows_;    // index of plan_.sent_rows() on the device of the last features
   Statistics statistics_;
 

@@ -35,7 +35,7 @@ class Parser {
 
   void skip_blanks()
   {
-    while (at_ < text_.size() && std::strchr(" \t\r\n", text_[at_])) ++at_;
+    while (at_ < text_.size() && std::memchr(" \t\r\n", text_[at_], 4)) ++at_;
   }
 
   char peek()
