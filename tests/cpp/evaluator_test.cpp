@@ -1,0 +1,171 @@
+// Closed-form archives through the real evaluator: formulas, finite differences, empty graphs, predicted memory.
+
+#include "check.h"
+#include "cost_probe.h"
+#include "evaluator.h"
+#include "model_archive.h"
+#include "neighbor_fixture.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+namespace {
+
+using tdn::ForceKind;
+
+struct Model {
+  explicit Model(const std::string &name, at::ScalarType dtype = at::kDouble)
+      : archive(tdn::ModelArchive::open(check::archives + "/" + name + "-float64.tdn.pt")),
+        evaluator(archive.load(at::kCPU, dtype), archive.metadata(), at::kCPU, dtype)
+  {
+  }
+
+  tdn::NeighborGraph graph_of(const Atoms &atoms) const
+  {
+    tdn::NeighborGraph graph(archive.metadata().cutoff, 1.0, 2, evaluator.dtype());
+    graph.build(atoms.view());
+    return graph;
+  }
+
+  tdn::Evaluation evaluate(const tdn::NeighborGraph &graph, ForceKind kind = ForceKind::GRADIENT)
+  {
+    tdn::LocalExchange exchange(graph.n_owned());
+    return evaluator.evaluate(graph.tensors(), exchange, kind);
+  }
+
+  double energy(const Atoms &atoms)
+  {
+    return evaluate(graph_of(atoms)).atom_energies.sum().item<double>();
+  }
+
+  tdn::ModelArchive archive;
+  tdn::Evaluator evaluator;
+};
+
+Atoms cluster() { return {12, 0, 3.5, 20.0, 3}; }
+
+/// dE/dr of every atom, from the gradients of the edges.
+std::vector<double> gradient(const tdn::NeighborGraph &graph, const at::Tensor &edge_gradients)
+{
+  std::vector<double> out(3 * graph.n_owned());
+  for (int64_t e = 0; e < graph.n_edges(); ++e)
+    for (int k = 0; k < 3; ++k) {
+      const auto g = edge_gradients[e][k].item<double>();
+      out[3 * graph.neighbor_atom(e) + k] += g;
+      out[3 * graph.center_atom(e) + k] -= g;
+    }
+  return out;
+}
+
+/// sum_ij 1/2 k (r - 1.2)^2 (1 - (r/3)^2)^3 over all ordered pairs
+double pair_energy(const Atoms &atoms)
+{
+  const double stiffness[] = {1, 2, 2, 3};
+  double sum = 0;
+  for (int i = 0; i < atoms.size(); ++i)
+    for (int j = 0; j < atoms.size(); ++j) {
+      const double r = std::sqrt(atoms.squared(i, j));
+      if (i == j || r >= 3) continue;
+      const double k = stiffness[2 * (atoms.type[i] - 1) + atoms.type[j] - 1];
+      sum += 0.5 * k * std::pow(r - 1.2, 2) * std::pow(1 - r * r / 9, 3);
+    }
+  return sum;
+}
+
+void check_gradient(const std::string &name)
+{
+  Model model(name);
+  auto atoms = cluster();
+  const auto graph = model.graph_of(atoms);
+  const auto found = gradient(graph, model.evaluate(graph).edge_gradients);
+  const double h = 1e-4;
+  for (size_t k = 0; k < found.size(); ++k) {
+    const double x = atoms.coordinates[k];
+    atoms.coordinates[k] = x + h;
+    const double above = model.energy(atoms);
+    atoms.coordinates[k] = x - h;
+    const double below = model.energy(atoms);
+    atoms.coordinates[k] = x;
+    EXPECT_CLOSE(found[k], (above - below) / (2 * h), 1e-5);
+  }
+}
+
+}    // namespace
+
+CASE(evaluator_gives_the_energy_of_the_formula)
+{
+  Model model("pair");
+  const auto atoms = cluster();
+  EXPECT_CLOSE(model.energy(atoms), pair_energy(atoms), 1e-12 * std::abs(pair_energy(atoms)));
+  Model single("pair", at::kFloat);
+  EXPECT_CLOSE(single.energy(atoms), pair_energy(atoms), 1e-5 * std::abs(pair_energy(atoms)));
+}
+
+CASE(evaluator_gradient_of_a_pair_model) { check_gradient("pair"); }
+
+CASE(evaluator_gradient_of_a_message_model) { check_gradient("message"); }
+
+CASE(evaluator_of_no_atoms)
+{
+  for (const auto kind : {ForceKind::GRADIENT, ForceKind::DIRECT, ForceKind::CORRECTION}) {
+    Model model("message");
+    const auto result = model.evaluate(model.graph_of(Atoms(0, 0, 1.0, 5.0)), kind);
+    EXPECT_EQUAL(result.atom_energies.numel(), 0);
+    EXPECT_EQUAL(result.edge_gradients.defined(), kind != ForceKind::DIRECT);
+    EXPECT_EQUAL(result.direct_forces.defined(), kind != ForceKind::GRADIENT);
+    if (result.edge_gradients.defined()) EXPECT_EQUAL(result.edge_gradients.numel(), 0);
+  }
+}
+
+CASE(evaluator_of_atoms_without_edges)
+{
+  Model model("message");
+  Atoms atoms(3, 0, 1e3, 1.0);
+  atoms.type = {1, 2, 1};
+  const auto result = model.evaluate(model.graph_of(atoms));
+  const double expected[] = {0.3 * 0.3 - 1, 0.5 * 0.5 - 2, 0.3 * 0.3 - 1};
+  for (int k = 0; k < 3; ++k)
+    EXPECT_CLOSE(result.atom_energies[k].item<double>(), expected[k], 1e-15);
+  EXPECT_EQUAL(result.edge_gradients.size(0), 0);
+  EXPECT_EQUAL(result.edge_gradients.size(1), 3);
+}
+
+CASE(evaluator_repeats_itself_exactly)
+{
+  Model model("message");
+  const auto atoms = cluster();
+  const auto first = model.energy(atoms);
+  for (int k = 0; k < 3; ++k) EXPECT_EQUAL(model.energy(atoms), first);
+}
+
+CASE(local_exchange_copies_rows_and_adds_them_up)
+{
+  const auto map = at::tensor(std::vector<int64_t>{0, 1, 2, 2, 0, 2});
+  tdn::LocalExchange exchange(3, map);
+  const auto x = at::randn({3, 4}, at::kDouble), y = at::randn({6, 4}, at::kDouble);
+  const auto rows = exchange.forward(x);
+  EXPECT_EQUAL(exchange.n_rows(), 6);
+  for (int k = 0; k < 6; ++k) EXPECT(rows[k].equal(x[map[k].item<int64_t>()]));
+  const double one = (rows * y).sum().item<double>();
+  EXPECT_CLOSE((x * exchange.adjoint(y)).sum().item<double>(), one, 1e-12);
+  EXPECT_THROWS(tdn::Error, "fewer rows than there are owned atoms", tdn::LocalExchange(7, map));
+}
+
+/// A graph 30 times as large as the largest that was probed, with and without remote atoms.
+CASE(probe_predicts_the_peak_memory_of_larger_graphs)
+{
+  for (const char *name : {"pair", "message"})
+    for (const int n_ghosts : {0, 1500}) {
+      Model model(name);
+      const Atoms atoms(3000, n_ghosts, n_ghosts ? 26.0 : 23.0, 3.1);
+      const auto graph = model.graph_of(atoms);
+      const auto n_edges = static_cast<double>(graph.n_edges());
+      const auto cost = tdn::probe_cost(model.evaluator, model.archive.metadata(),
+                                        ForceKind::GRADIENT, n_edges / 3000);
+      tdn::LocalExchange exchange(3000, at::arange(3000 + n_ghosts, at::kLong).remainder(3000));
+      const auto result = model.evaluator.evaluate(graph.tensors(), exchange, ForceKind::GRADIENT);
+      const double share = cost.bytes(3000, n_ghosts, n_edges) / result.peak_bytes;
+      EXPECT_CLOSE(share, 1.0, 0.05);
+      EXPECT(cost.seconds(3000, n_ghosts, n_edges) > 0);
+    }
+}

@@ -1,0 +1,185 @@
+// Edges against a loop over all pairs, and what must stop a run.
+
+#include "check.h"
+#include "neighbor_fixture.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <tuple>
+
+namespace {
+
+constexpr double CUTOFF = 3.0;
+
+tdn::NeighborGraph graph_of(const Atoms &atoms, double angstrom = 1.0,
+                            at::ScalarType dtype = at::kDouble)
+{
+  tdn::NeighborGraph graph(CUTOFF, angstrom, 2, dtype);
+  graph.build(atoms.view());
+  return graph;
+}
+
+/// Atoms at both ends, sorted.
+using Pairs = std::vector<std::pair<int, int>>;
+
+Pairs pairs_of(const tdn::NeighborGraph &graph)
+{
+  Pairs pairs;
+  for (int64_t e = 0; e < graph.n_edges(); ++e)
+    pairs.emplace_back(graph.center_atom(e), graph.neighbor_atom(e));
+  std::sort(pairs.begin(), pairs.end());
+  return pairs;
+}
+
+Pairs all_pairs(const Atoms &atoms, double cutoff)
+{
+  Pairs pairs;
+  for (const int i : atoms.ilist)
+    for (int j = 0; j < atoms.size(); ++j)
+      if (i != j && atoms.squared(i, j) < cutoff * cutoff) pairs.emplace_back(i, j);
+  return pairs;
+}
+
+}    // namespace
+
+CASE(graph_has_the_edges_of_all_pairs)
+{
+  for (unsigned seed = 1; seed <= 5; ++seed) {
+    const Atoms atoms(20, 10, 7.0, 5.0, seed);
+    const auto graph = graph_of(atoms);
+    EXPECT(graph.n_edges() > 50);
+    EXPECT(pairs_of(graph) == all_pairs(atoms, CUTOFF));
+  }
+}
+
+CASE(graph_tensors_describe_the_edges)
+{
+  const Atoms atoms(20, 10, 7.0, 5.0);
+  const auto graph = graph_of(atoms);
+  const auto tensors = graph.tensors();
+  EXPECT_EQUAL(tensors.species.size(0), 20);
+  EXPECT_EQUAL(tensors.vectors.scalar_type(), at::kDouble);
+  const auto species = [&](int atom) { return atoms.type[atom] - 1; };
+  for (int row = 0; row < 20; ++row)
+    EXPECT_EQUAL(tensors.species[row].item<int64_t>(), species(row));
+  for (int64_t e = 0; e < graph.n_edges(); ++e) {
+    const int i = graph.center_atom(e), j = graph.neighbor_atom(e);
+    EXPECT_EQUAL(tensors.center[e].item<int64_t>(), i);
+    EXPECT_EQUAL(tensors.neighbor[e].item<int64_t>(), j);
+    EXPECT_EQUAL(tensors.pair[e].item<int64_t>(), 2 * species(i) + species(j));
+    for (int k = 0; k < 3; ++k) {
+      const double expected = atoms.positions[j][k] - atoms.positions[i][k];
+      EXPECT_EQUAL(tensors.vectors[e][k].item<double>(), expected);
+      EXPECT_EQUAL(graph.vector(e)[k], expected);
+    }
+  }
+}
+
+CASE(graph_centers_follow_ilist)
+{
+  Atoms atoms(12, 4, 5.0, 5.0);
+  atoms.ilist = {7, 2, 9};
+  for (auto &row : atoms.row_of_atom) row = tdn::NeighborView::OUTSIDE;
+  for (int row = 0; row < 3; ++row) atoms.row_of_atom[atoms.ilist[row]] = row;
+  const auto graph = graph_of(atoms);
+  EXPECT(graph.n_edges() > 0);
+  const auto tensors = graph.tensors();
+  for (int64_t e = 0; e < graph.n_edges(); ++e) {
+    EXPECT_EQUAL(atoms.ilist[tensors.center[e].item<int64_t>()], graph.center_atom(e));
+    EXPECT_EQUAL(atoms.ilist[tensors.neighbor[e].item<int64_t>()], graph.neighbor_atom(e));
+  }
+}
+
+CASE(graph_masks_high_bits_of_list_entries)
+{
+  Atoms atoms(20, 10, 7.0, 5.0);
+  const auto plain = pairs_of(graph_of(atoms));
+  unsigned bits = 0;
+  for (auto &list : atoms.lists)
+    for (auto &entry : list) entry |= static_cast<int>(++bits % 8 << 29);
+  EXPECT(pairs_of(graph_of(atoms)) == plain);
+}
+
+CASE(graph_leaves_out_atoms_outside_the_model)
+{
+  Atoms atoms(20, 10, 7.0, 5.0);
+  for (int j = 20; j < 30; j += 2) atoms.row_of_atom[j] = tdn::NeighborView::OUTSIDE;
+  auto expected = all_pairs(atoms, CUTOFF);
+  std::erase_if(expected, [](const auto &p) { return p.second >= 20 && p.second % 2 == 0; });
+  EXPECT(pairs_of(graph_of(atoms)) == expected);
+}
+
+CASE(graph_refuses_an_atom_without_a_row_within_the_cutoff)
+{
+  Atoms atoms(2, 1, 1.0, 5.0);
+  atoms.row_of_atom[2] = tdn::NeighborView::OUT_OF_REACH;
+  EXPECT_THROWS(tdn::OutOfReachError, "neighbor lists are too old", graph_of(atoms));
+  try {
+    graph_of(atoms);
+  } catch (const tdn::OutOfReachError &caught) {
+    EXPECT_EQUAL(caught.atoms[0], 0);
+    EXPECT_EQUAL(caught.atoms[1], 2);
+  }
+  atoms.coordinates[6] = CUTOFF + 1.1;    // in the lists, not within the cutoff
+  EXPECT_EQUAL(graph_of(atoms).n_edges(), 2);
+}
+
+CASE(graph_refuses_overlapping_atoms)
+{
+  Atoms atoms(5, 2, 4.0, 9.0);
+  std::copy_n(atoms.positions[6], 3, atoms.positions[3]);
+  EXPECT_THROWS(tdn::OverlapError, "same point", graph_of(atoms));
+  try {
+    graph_of(atoms);
+  } catch (const tdn::OverlapError &caught) {
+    EXPECT_EQUAL(caught.atoms[0], 3);
+    EXPECT_EQUAL(caught.atoms[1], 6);
+  }
+}
+
+CASE(graph_knows_the_closest_pair)
+{
+  const Atoms atoms(20, 10, 7.0, 5.0);
+  double least = 1e300;
+  for (const auto &[i, j] : all_pairs(atoms, CUTOFF)) least = std::min(least, atoms.squared(i, j));
+  const auto graph = graph_of(atoms);
+  EXPECT_EQUAL(graph.closest().squared, least);
+  EXPECT_EQUAL(atoms.squared(graph.closest().atoms[0], graph.closest().atoms[1]), least);
+}
+
+CASE(graph_of_no_atoms_and_of_no_edges)
+{
+  for (const int n_atoms : {0, 1}) {
+    const auto graph = graph_of(Atoms(n_atoms, 0, 1.0, 5.0));
+    const auto tensors = graph.tensors();
+    EXPECT_EQUAL(graph.n_owned(), n_atoms);
+    EXPECT_EQUAL(graph.n_edges(), 0);
+    EXPECT_EQUAL(tensors.species.numel(), n_atoms);
+    EXPECT_EQUAL(tensors.vectors.size(0), 0);
+    EXPECT_EQUAL(tensors.vectors.size(1), 3);
+    EXPECT(std::isinf(graph.closest().squared));
+  }
+}
+
+CASE(graph_forgets_the_build_before)
+{
+  auto graph = graph_of(Atoms(20, 10, 7.0, 5.0));
+  EXPECT(graph.memory_usage() > 0);
+  const Atoms fewer(4, 0, 3.0, 5.0);
+  graph.build(fewer.view());
+  EXPECT(pairs_of(graph) == all_pairs(fewer, CUTOFF));
+  EXPECT_EQUAL(graph.n_owned(), 4);
+}
+
+CASE(graph_in_engine_units_and_single_precision)
+{
+  constexpr double BOHR = 0.529177210903;
+  const Atoms atoms(20, 0, 10.0, 9.0);
+  const auto graph = graph_of(atoms, BOHR, at::kFloat);
+  EXPECT(pairs_of(graph) == all_pairs(atoms, CUTOFF / BOHR));
+  const auto vectors = graph.tensors().vectors;
+  EXPECT_EQUAL(vectors.scalar_type(), at::kFloat);
+  for (int64_t e = 0; e < graph.n_edges(); ++e)
+    EXPECT_EQUAL(vectors[e][0].item<float>(), static_cast<float>(graph.vector(e)[0] * BOHR));
+}
