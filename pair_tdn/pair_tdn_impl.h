@@ -87,14 +87,20 @@ struct PairTDN::Impl {
 };
 
 /* end all ranks from this one. Several ranks often fail in the same step: the lowest of them
-   speaks for all, since the others leave it the time to */
+   speaks for all, since the others leave it the time to. Before LAMMPS aborts, what it has printed
+   must reach the screen: launchers drop the output of ranks that die */
 
 template <typename... Args>
 void PairTDN::fail_here(const std::string &file, int line, const std::string &format,
                         Args &&...args)
 {
   platform::usleep(500000 * std::min(comm->me, 8));
-  error->one(file, line, fmt::format(fmt::runtime(format), args...));
+  try {
+    error->one(file, line, fmt::format(fmt::runtime(format), args...));
+  } catch (const LAMMPSAbortException &) {
+    platform::usleep(300000);
+    throw;
+  }
 }
 
 /* run a callable of namespace tdn; its errors end LAMMPS with one message.

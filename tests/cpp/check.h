@@ -63,8 +63,8 @@ template <typename Exception, typename Callable> std::string sentence(Callable c
 
 }    // namespace check
 
-#define CASE(name)                                              \
-  static void name();                                           \
+#define CASE(name)                                               \
+  static void name();                                            \
   static const check::Registration register_##name(#name, name); \
   static void name()
 
@@ -74,7 +74,7 @@ template <typename Exception, typename Callable> std::string sentence(Callable c
   check::that(std::abs((a) - (b)) <= (tolerance), __FILE__, __LINE__, #a " close to " #b ":", (a), \
               (b))
 /// The expression throws this exception, with this text in its sentence.
-#define EXPECT_THROWS(Exception, text, ...)                                                       \
-  check::that(check::sentence<Exception>([&] { __VA_ARGS__; }).find(text) != std::string::npos,  \
-              __FILE__, __LINE__, #__VA_ARGS__ " throws " text ", not",                          \
+#define EXPECT_THROWS(Exception, text, ...)                                                     \
+  check::that(check::sentence<Exception>([&] { __VA_ARGS__; }).find(text) != std::string::npos, \
+              __FILE__, __LINE__, #__VA_ARGS__ " throws " text ", not",                         \
               "'" + check::sentence<Exception>([&] { __VA_ARGS__; }) + "'")

@@ -1,5 +1,5 @@
-// Counts the messages of a process by MPI's profiling interface; preloaded into a run. At MPI_Finalize each rank
-// writes a list to the file TDN_COUNT_MESSAGES + rank + ".json".
+// Counts the messages of a process by MPI's profiling interface; preloaded into a run. At
+// MPI_Finalize each rank writes a list to the file TDN_COUNT_MESSAGES + rank + ".json".
 
 #include <mpi.h>
 
@@ -38,9 +38,9 @@ void write(const std::string &path)
   const char *separator = "[";
   for (const auto &[key, count] : counts) {
     const auto &[call, tag, other, world] = key;
-    out << separator << "{\"call\": \"" << call << "\", \"tag\": " << tag << ", \"other\": " << other
-        << ", \"world\": " << (world ? "true" : "false") << ", \"calls\": " << count.calls
-        << ", \"bytes\": " << count.bytes << "}";
+    out << separator << "{\"call\": \"" << call << "\", \"tag\": " << tag
+        << ", \"other\": " << other << ", \"world\": " << (world ? "true" : "false")
+        << ", \"calls\": " << count.calls << ", \"bytes\": " << count.bytes << "}";
     separator = ",\n ";
   }
   out << (counts.empty() ? "[]\n" : "]\n");

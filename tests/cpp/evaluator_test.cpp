@@ -1,4 +1,5 @@
-// Closed-form archives through the real evaluator: formulas, finite differences, empty graphs, predicted memory.
+// Closed-form archives through the real evaluator: formulas, finite differences, empty graphs,
+// predicted memory.
 
 #include "check.h"
 #include "cost_probe.h"
@@ -42,7 +43,10 @@ struct Model {
   tdn::Evaluator evaluator;
 };
 
-Atoms cluster() { return {12, 0, 3.5, 20.0, 3}; }
+Atoms cluster()
+{
+  return {12, 0, 3.5, 20.0, 3};
+}
 
 /// dE/dr of every atom, from the gradients of the edges.
 std::vector<double> gradient(const tdn::NeighborGraph &graph, const at::Tensor &edge_gradients)
@@ -101,9 +105,15 @@ CASE(evaluator_gives_the_energy_of_the_formula)
   EXPECT_CLOSE(single.energy(atoms), pair_energy(atoms), 1e-5 * std::abs(pair_energy(atoms)));
 }
 
-CASE(evaluator_gradient_of_a_pair_model) { check_gradient("pair"); }
+CASE(evaluator_gradient_of_a_pair_model)
+{
+  check_gradient("pair");
+}
 
-CASE(evaluator_gradient_of_a_message_model) { check_gradient("message"); }
+CASE(evaluator_gradient_of_a_message_model)
+{
+  check_gradient("message");
+}
 
 CASE(evaluator_of_no_atoms)
 {

@@ -1,4 +1,5 @@
-// Rows of features between ranks: against a gather of all rows, the adjoint by its definition, wire formats, counts.
+// Rows of features between ranks: against a gather of all rows, the adjoint by its definition, wire
+// formats, counts.
 
 #include "check.h"
 #include "ghost_exchange.h"
@@ -147,7 +148,7 @@ CASE(exchange_in_bfloat16_is_close_and_half_as_long)
   const auto y = rows_of(me + 100, exchange.n_rows(), at::kFloat);
   const double scale = dot(MPI_COMM_WORLD, rows.abs(), y.abs());
   EXPECT_CLOSE(dot(MPI_COMM_WORLD, exact, y), dot(MPI_COMM_WORLD, x, exchange.adjoint(y)),
-              scale / 256);
+               scale / 256);
 }
 
 CASE(exchange_counts_its_messages)

@@ -1,4 +1,5 @@
-// Reader of JSON and the label: every damaged text is refused by one sentence or read, never a crash.
+// Reader of JSON and the label: every damaged text is refused by one sentence or read, never a
+// crash.
 
 #include "check.h"
 #include "errors.h"
@@ -38,7 +39,8 @@ std::string replaced(const std::string &old, const std::string &text)
 
 CASE(json_values)
 {
-  const auto value = parse(" [null, true, false, -1.5e3, \"a\\\"\\u00e9\\u20ac\\n\", [], {\"k\": 2}] ");
+  const auto value =
+      parse(" [null, true, false, -1.5e3, \"a\\\"\\u00e9\\u20ac\\n\", [], {\"k\": 2}] ");
   const auto &items = *value.get_if<tdn::json::Array>();
   EXPECT_EQUAL(items.size(), 7U);
   EXPECT(items[0].get_if<std::nullptr_t>() != nullptr);
@@ -84,8 +86,8 @@ CASE(label_is_read)
 CASE(label_refusals_name_the_file_and_the_field)
 {
   const auto refuse = [](const std::string &old, const std::string &text, const char *cause) {
-    const auto sentence = check::sentence<Error>(
-        [&] { tdn::ModelMetadata(replaced(old, text), "model.tdn.pt"); });
+    const auto sentence =
+        check::sentence<Error>([&] { tdn::ModelMetadata(replaced(old, text), "model.tdn.pt"); });
     EXPECT(sentence.starts_with("model file 'model.tdn.pt' has "));
     check::that(sentence.find(cause) != std::string::npos, __FILE__, __LINE__, cause, sentence);
   };
@@ -124,7 +126,8 @@ CASE(label_with_any_byte_changed_is_refused_or_sound)
       if (!label) continue;
       ++n_read;
       const bool sound = std::isfinite(label->cutoff) && label->cutoff > 0 &&
-          !label->elements.empty() && label->n_layers() == 2 && !label->force_kinds.empty();
+                         !label->elements.empty() && label->n_layers() == 2 &&
+                         !label->force_kinds.empty();
       check::that(sound, __FILE__, __LINE__, "unsound label with byte", place, byte);
     }
   EXPECT(n_read > 1000);    // within texts every byte may change

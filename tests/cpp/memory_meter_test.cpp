@@ -9,7 +9,10 @@
 
 namespace {
 
-at::Tensor bytes(int64_t n) { return at::empty({n}, at::kByte); }
+at::Tensor bytes(int64_t n)
+{
+  return at::empty({n}, at::kByte);
+}
 
 }    // namespace
 

@@ -18,7 +18,8 @@ tdn::ModelMetadata model(const std::string &kinds, const std::string &convention
     "cutoff": 3, "n_layers": 0, "layer_widths": [], "force_width": 1, "dtype": "float32",
     "length_unit": "angstrom", "energy_unit": "eV", "min_distance": 0, "citation": "",
     "torch_version": "2", "energy_convention": ")" +
-              convention + R"(", "smooth_cutoff": )" + smooth + R"(, "force_kinds": [)" + kinds + "]}",
+              convention + R"(", "smooth_cutoff": )" + smooth + R"(, "force_kinds": [)" + kinds +
+              "]}",
           "model.tdn.pt"};
 }
 
@@ -58,11 +59,11 @@ CASE(options_memory_in_megabytes)
 CASE(options_refusals)
 {
   EXPECT_THROWS(Error, "unknown keyword 'devise' of pair_style tdn: use device precision",
-               Options(Words{"devise", "cpu"}));
+                Options(Words{"devise", "cpu"}));
   EXPECT_THROWS(Error, "keyword device has the value '': use auto cpu cuda",
-               Options(Words{"device"}));
+                Options(Words{"device"}));
   EXPECT_THROWS(Error, "keyword wire has the value 'float16': use model bfloat16",
-               Options(Words{"wire", "float16"}));
+                Options(Words{"wire", "float16"}));
 }
 
 CASE(options_force_kinds_are_those_of_the_model)
@@ -74,9 +75,9 @@ CASE(options_force_kinds_are_those_of_the_model)
   EXPECT(kind({}, "\"gradient\", \"direct\"") == tdn::ForceKind::GRADIENT);
   EXPECT(kind({"forces", "correction"}, "\"gradient\", \"direct\"") == tdn::ForceKind::CORRECTION);
   EXPECT_THROWS(Error, "model file 'f.tdn.pt' has no direct forces: use forces gradient",
-               kind({"forces", "direct"}, "\"gradient\""));
+                kind({"forces", "direct"}, "\"gradient\""));
   EXPECT_THROWS(Error, "has no direct forces: use forces gradient",
-               kind({"forces", "correction"}, "\"gradient\""));
+                kind({"forces", "correction"}, "\"gradient\""));
 }
 
 CASE(options_weaknesses_of_a_model)

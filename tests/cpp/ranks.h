@@ -9,7 +9,7 @@
 
 /// What ranks own and want of each other; rows are named by their owner and index.
 struct Relation {
-  std::vector<int> n_owned;                          ///< by rank
+  std::vector<int> n_owned;                           ///< by rank
   std::vector<std::vector<tdn::RemoteRow>> wanted;    ///< by rank, sorted
 
   /// `reads(reader, owner)` says who reads whom; half of the rows are then wanted.

@@ -93,15 +93,6 @@ def launch(command: list[str], n_ranks: int, folder: Path, timeout: float, **env
     return Run(done.returncode, done.stdout)
 
 
-def boxed(atoms: ase.Atoms) -> ase.Atoms:
-    """Copy that has LAMMPS's box as its cell, with the lower corner at the origin."""
-    box = LammpsBox.around(atoms)
-    atoms = atoms.copy()
-    atoms.set_cell(box.cell @ box.rotation)
-    atoms.positions -= box.low @ box.rotation
-    return atoms
-
-
 def write_data(atoms: ase.Atoms, elements: list[str], path: Path) -> np.ndarray:
     """Write a LAMMPS data file, all masses 10; return the rotation Q (3, 3) with v_lammps = v @ Q.T.
 
@@ -117,7 +108,7 @@ def write_data(atoms: ase.Atoms, elements: list[str], path: Path) -> np.ndarray:
 def setup(atoms: ase.Atoms, units: str = "metal", commands: str = "", data: str = "data.test") -> str:
     """Input lines up to and including read_data; ``commands`` go before it (processors, newton, comm_style, ...)."""
     boundary = " ".join("p" if periodic else "f" for periodic in atoms.pbc)
-    return f"units {units}\natom_style atomic\nboundary {boundary}\n{commands}\nbox tilt large\nread_data {data}\n"
+    return f"units {units}\natom_style atomic\nboundary {boundary}\n{commands}\nread_data {data}\n"
 
 
 PRINT_ALL = """

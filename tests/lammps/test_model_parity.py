@@ -11,7 +11,7 @@ import torch
 from ase import Atoms
 from ase.io import read
 from ase.neighborlist import neighbor_list
-from lammps_runner import boxed, run, setup, single_point, write_data
+from lammps_runner import run, setup, single_point, write_data
 from models import elements_of, graph_of, random_model
 from tolerances import LAMMPS
 
@@ -114,7 +114,7 @@ def test_forces_by_central_differences_through_lammps(deployed, tmp_path):
     """24 atoms on 2 ranks: a wrong adjoint of the exchange shows at once."""
     atoms = structures.water(2)
     model, archive = deployed(elements_of(atoms), "float64")
-    rotation = write_data(boxed(atoms), list(model.elements), tmp_path / "data.test")
+    rotation = write_data(atoms, list(model.elements), tmp_path / "data.test")
     assert np.allclose(rotation, np.eye(3))
     step, moves = 1e-4, [(1, "x"), (9, "y"), (17, "z"), (24, "x")]
     text = (
