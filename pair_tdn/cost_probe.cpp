@@ -3,6 +3,8 @@
 
 #include "cost_probe.h"
 
+#include "memory_meter.h"
+
 #include <ATen/Functions.h>
 
 #include <algorithm>
@@ -71,10 +73,11 @@ Sample measure(Evaluator &evaluator, const ModelMetadata &model, ForceKind kind,
   LocalExchange exchange(size.n_owned, rows.to(evaluator.device()));
   Sample best{0, INFINITY};
   for (int repeat = 0; repeat <= N_REPEATS; ++repeat) {
+    const MemoryMeter meter;
     const double begin = seconds_on(evaluator.device());
     const auto result = evaluator.evaluate(graph, exchange, kind);
     result.atom_energies.to(at::kCPU);
-    best = {std::max(best.bytes, static_cast<double>(result.peak_bytes)),
+    best = {std::max(best.bytes, static_cast<double>(meter.peak())),
             std::min(best.seconds, seconds_on(evaluator.device()) - begin)};
   }
   return best;

@@ -4,7 +4,6 @@
 #include "evaluator.h"
 
 #include "archive_schema.h"
-#include "memory_meter.h"
 
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -181,7 +180,6 @@ Evaluation Evaluator::evaluate(const NeighborGraph::Tensors &graph, FeatureExcha
 {
   // Specialization by the profiling executor makes the first calls slow and gains nothing here.
   torch::jit::GraphOptimizerEnabledGuard no_optimizer(false);
-  const MemoryMeter meter;
   const bool recorded = kind != ForceKind::DIRECT;
   c10::AutoGradMode mode(recorded);
   const NeighborGraph::Tensors here{.species = graph.species.to(device_),
@@ -195,7 +193,6 @@ Evaluation Evaluator::evaluate(const NeighborGraph::Tensors &graph, FeatureExcha
   result.atom_energies = pass.energies.detach();
   if (kind != ForceKind::GRADIENT) result.direct_forces = pass.direct_forces();
   if (recorded) result.edge_gradients = pass.backward();
-  result.peak_bytes = meter.peak();
   return result;
 }
 

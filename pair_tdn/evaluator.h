@@ -20,7 +20,6 @@ struct Evaluation {
   at::Tensor atom_energies;     ///< (n_owned) eV
   at::Tensor edge_gradients;    ///< (n_edges, 3) dE/dr_ij, eV/angstrom; undefined for DIRECT
   at::Tensor direct_forces;     ///< (n_owned, 3) eV/angstrom; undefined for GRADIENT
-  int64_t peak_bytes = 0;       ///< held by torch at once, the results included
 };
 
 class Evaluator {

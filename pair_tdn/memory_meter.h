@@ -10,6 +10,8 @@ namespace tdn {
 
 /// Counts what torch allocates and frees on any device, from its construction to its destruction,
 /// in its thread and in the backward passes started there.
+/// Tensors made in that time should not outlive it: torch keeps an entry for every block whose end
+/// it does not see.
 class MemoryMeter {
  public:
   MemoryMeter();

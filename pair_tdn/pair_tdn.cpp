@@ -240,7 +240,8 @@ void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives)
       },
       true);
   m.cost.reset();
-  m.plan_printed = false;
+  m.closest.reset();
+  m.plan_printed = m.warned_about_distance = false;
   m.exchange.set_wire(m.options.wire_kind());
 }
 

@@ -5,6 +5,8 @@
 
 #include "pair_tdn_impl.h"
 
+#include "memory_meter.h"
+
 #include "comm.h"
 #include "neigh_list.h"
 #include "neighbor.h"
@@ -21,6 +23,7 @@ void PairTDN::compute(int eflag, int vflag)
   const double begin = platform::walltime();
   ev_init(eflag, vflag);
   update_lists();
+  const tdn::MemoryMeter meter;    // outlives all tensors of the step
   Results results;
   guarded([&] { results = evaluate(0); }, false);
   if (impl->options.averages() || impl->deviation_due()) evaluate_ensemble(results);
@@ -28,6 +31,7 @@ void PairTDN::compute(int eflag, int vflag)
   add_forces(results, atom->f);
   if (eflag_either) tally_energy(results);
   if (vflag_either) tally_virial(results);
+  impl->peak_bytes = std::max(impl->peak_bytes, static_cast<double>(meter.peak()));
   impl->seconds += platform::walltime() - begin;
 }
 
@@ -85,7 +89,6 @@ PairTDN::Results PairTDN::evaluate(size_t model)
 {
   auto &m = *impl;
   const auto found = m.evaluators[model].evaluate(m.graph.tensors(), m.exchange, m.forces);
-  m.peak_bytes = std::max(m.peak_bytes, static_cast<double>(found.peak_bytes));
   const auto here = [](const at::Tensor &tensor) {
     return tensor.defined() ? tensor.to(at::kCPU, at::kDouble).contiguous() : tensor;
   };

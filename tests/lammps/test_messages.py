@@ -162,6 +162,13 @@ def test_nothing_of_ours_is_on_the_communicator_of_others(counted, model: str, n
         assert OURS.isdisjoint((row["call"], row["tag"]) for row in rows if row["world"])
 
 
+@pytest.mark.parametrize(("model", "n_ranks", "style"), CASES)
+def test_no_other_thread_sends_and_no_layer_ends_with_a_barrier(counted, model: str, n_ranks: int, style: str):
+    for rows in counted(model, n_ranks, style).ranks:
+        assert all(row["main_thread"] for row in rows)
+        assert [row for row in rows if row["call"] == "MPI_Barrier" and not row["world"]] == []
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_one_rank_sends_nothing(counted, model: str):
     messages = counted(model, 1, "brick")
