@@ -25,7 +25,7 @@ lint: $(VENV)/stamp-test $(VENV)/stamp-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(find pair_tdn -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $$(find pair_tdn tests/cpp -name '*.cpp' -o -name '*.h')
 
 clean:
 	rm -rf $(VENV) build

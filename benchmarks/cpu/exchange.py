@@ -63,15 +63,41 @@ def start(n_ranks: int, copies: int, steps: int) -> subprocess.Popen[str]:
 
 
 def result(process: subprocess.Popen[str], steps: int) -> dict[str, float]:
-    """Wall seconds per step, share of messages and of waiting in percent."""
+    """Wall and CPU seconds per step, share of messages and of waiting in percent; waiting burns CPU time too."""
     assert process.stdout is not None
     text = process.stdout.read()
     if process.wait() != 0:
         sys.exit(text)
     shares = re.findall(r"messages (\S+) % of its time, (\S+) % of it waiting", text)[-1]
-    loop = float(re.findall(r"Loop time of (\S+)", text)[-1])
+    loop = float(re.findall(r"Loop time of (\S+)", text)[-1]) / steps
+    use = float(re.findall(r"(\S+)% CPU use", text)[-1]) / 100
+    messages, waiting = (float(share) for share in shares)
     megabytes = float(re.findall(r"MB per step\s+(\S+)", text)[-1])
-    return {"seconds": loop / steps, "messages": float(shares[0]), "waiting": float(shares[1]), "MB": megabytes}
+    work = loop * (use - waiting / 100)
+    return {"wall": loop, "work": work, "use": use, "messages": messages, "waiting": waiting, "MB": megabytes}
+
+
+TRANSFER = """
+from mpi4py import MPI
+import numpy
+world = MPI.COMM_WORLD
+mine, theirs = numpy.ones({n}), numpy.ones({n})
+times = []
+for _ in range(100):
+    world.Barrier()
+    begin = MPI.Wtime()
+    MPI.Request.Waitall([world.Irecv(theirs, 1 - world.rank), world.Isend(mine, 1 - world.rank)])
+    times.append(MPI.Wtime() - begin)
+if world.rank == 0:
+    print(numpy.median(times))
+"""
+
+
+def transfer(megabytes: float) -> float:
+    """Seconds in which two ranks swap messages of this size, nothing else going on."""
+    code = TRANSFER.format(n=round(megabytes * 1e6 / 8))
+    command = [BIN / "mpirun", "-n", "2", sys.executable, "-c", code]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def measure(steps: int, repeats: int) -> list[str]:
@@ -81,24 +107,37 @@ def measure(steps: int, repeats: int) -> list[str]:
         one.append(result(start(1, 2, steps), steps))
         two.append(result(start(2, 4, steps), steps))
         pair = [start(1, 2, steps) for _ in range(2)]
-        apart.append(statistics.mean(result(process, steps)["seconds"] for process in pair))
+        ended = [result(process, steps) for process in pair]
+        apart.append({key: statistics.mean(run[key] for run in ended) for key in ended[0]})
+    rows = {"1 rank": one, "2 ranks": two, "2 programs of 1 rank at the same time": apart}
+    lines = [
+        "| 1,920 atoms per rank | wall, ms per step | CPU use, % | CPU work without waiting, ms per step |",
+        "|---|---|---|---|",
+    ]
+    for name, runs in rows.items():
+        wall, use, work = (statistics.median(run[key] for run in runs) for key in ("wall", "use", "work"))
+        lines.append(f"| {name} | {1e3 * wall:.0f} | {100 * use:.0f} | {1e3 * work:.0f} |")
+    return [*lines, "", *shares(one, two, apart)]
+
+
+def shares(one: list[dict[str, float]], two: list[dict[str, float]], apart: list[dict[str, float]]) -> list[str]:
+    """Scaling, and what messages cost."""
+
+    def ratio(key: str, first: list[dict[str, float]]) -> float:
+        return 100 * statistics.median(a[key] / b[key] for a, b in zip(first, two, strict=True))
+
     median = {key: statistics.median(run[key] for run in two) for key in two[0]}
-    alone = statistics.median(run["seconds"] for run in one)
-    efficiency = statistics.median(a["seconds"] / b["seconds"] for a, b in zip(one, two, strict=True))
-    fair = statistics.median(a / b["seconds"] for a, b in zip(apart, two, strict=True))
-    together = statistics.median(apart)
+    packing = median["messages"] - median["waiting"]
+    passing = 100 * 6 * transfer(median["MB"] / 6) / median["wall"]
     return [
-        "| quantity | value |",
+        "| quantity | % |",
         "|---|---|",
-        f"| 1 rank, 1,920 atoms, ms per step | {1e3 * alone:.0f} |",
-        f"| 2 ranks, 1,920 atoms each, ms per step | {1e3 * median['seconds']:.0f} |",
-        f"| 2 programs of 1 rank, 1,920 atoms each, at the same time, ms per step | {1e3 * together:.0f} |",
-        f"| weak scaling 1 -> 2 ranks, % | {100 * efficiency:.1f} |",
-        f"| 2 ranks against 2 programs, % | {100 * fair:.1f} |",
-        f"| messages, % of the pair style's time | {median['messages']:.2f} |",
-        f"| of it waiting for the other rank, % of the pair style's time | {median['waiting']:.2f} |",
-        f"| messages without waiting, % of the pair style's time | {median['messages'] - median['waiting']:.2f} |",
-        f"| MB sent per rank and step | {median['MB']:.2f} |",
+        f"| weak scaling 1 -> 2 ranks, wall | {ratio('wall', one):.1f} |",
+        f"| weak scaling 1 -> 2 ranks, CPU work without waiting | {ratio('work', one):.1f} |",
+        f"| 2 ranks against 2 programs, CPU work without waiting | {ratio('work', apart):.1f} |",
+        f"| messages, of a step: packing and adding up | {packing:.2f} |",
+        f"| messages, of a step: transfer of 6 x {median['MB'] / 6:.2f} MB, measured alone | {passing:.2f} |",
+        f"| waiting until the other rank is there, of a step | {median['waiting']:.1f} |",
     ]
 
 
@@ -144,7 +183,7 @@ def splitting(repeats: int) -> str:
     for _ in range(5 * repeats):
         whole, split = work.seconds([0, n]), work.seconds([0, int(INTERIOR * n), n])
         ratios.append(split / whole)
-    return f"| a layer in two blocks of centers, % of one block | {100 * statistics.median(ratios[2:]):.1f} |"
+    return f"| a layer in two blocks of centers, of the time in one block | {100 * statistics.median(ratios[2:]):.1f} |"
 
 
 def main() -> None:
