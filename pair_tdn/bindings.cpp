@@ -132,7 +132,7 @@ constexpr const char *PROBE_DOC =
 
 Returns:
     dict of bytes_ and seconds_ with fixed, per_atom, per_remote (row of another rank) and per_edge: peak of torch's
-    allocations and wall time are linear in these numbers.
+    allocations, and seconds on a core or GPU of its own, are linear in these numbers.
 )";
 
 }    // namespace

@@ -42,7 +42,7 @@ class PairTDN : public Pair {
   struct Results;
   std::unique_ptr<Impl> impl;    // all libtorch state, defined in pair_tdn_impl.h
 
-  // up to a run: pair_tdn.cpp
+  // settings and models: pair_tdn.cpp
   void allocate();
   tdn::ModelArchive read_archive(const char *);
   void check_elements(const tdn::ModelArchive &, int, char **);
@@ -50,6 +50,8 @@ class PairTDN : public Pair {
   void map_species(int, char **);
   void load_models(const std::vector<tdn::ModelArchive> &);
   void announce();
+
+  // before a run: pair_tdn_init.cpp
   void check_simulation();
   void check_communication();
   void check_direct_forces();

@@ -17,7 +17,7 @@ from tdn import schema
 
 CUTOFF = 3.0  # angstrom
 ELEMENTS = ("H", "O")
-N_COLUMNS = 70  # more float64 columns than fit into one message of the pair style
+N_COLUMNS = 70  # of the rows of the model with two layers
 
 
 def label(name: str, layer_widths: list[int], dtype: str, changes: dict[str, object]) -> dict[str, object]:
@@ -87,7 +87,7 @@ class PairModel(nn.Module):
 
 
 class MessageLayer(nn.Module):
-    """x_i <- x_i + sum_j u_ij tanh(x_j), sent in many columns so that messages are cut into pieces."""
+    """x_i <- x_i + sum_j u_ij tanh(x_j), sent in many columns: a row travels whole."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -37,6 +37,17 @@ def show(name: str, numbers: list[float]) -> None:
         print(f"{name} = {' '.join(f'{x:.17g}' for x in numbers)}", flush=True)
 
 
+def show_beside_alone(
+    first: str, second: str, turns: list[list[float]], n_runs: tuple[int, int], repeats: int = 1
+) -> None:
+    """Print what each system gave among others and what it gives in an instance of its own, ``repeats`` times over."""
+    for k, (model, data) in enumerate(((first, "data.a"), (second, "data.b"))):
+        alone = begin(model, data)
+        show(f"turns{k}", turns[k])
+        show(f"alone{k}", repeats * energies(alone, n_runs[k]))
+        alone.close()
+
+
 def interleaved(first: str, second: str) -> None:
     """Two instances with different models and atoms take turns; then each system alone."""
     both = [begin(first, "data.a"), begin(second, "data.b")]
@@ -47,11 +58,7 @@ def interleaved(first: str, second: str) -> None:
     both[0].close()  # the other one goes on
     turns[1] += energies(both[1], 1)
     both[1].close()
-    for k, (model, data, n_runs) in enumerate(((first, "data.a", 4), (second, "data.b", 5))):
-        alone = begin(model, data)
-        show(f"turns{k}", turns[k])
-        show(f"alone{k}", energies(alone, n_runs))
-        alone.close()
+    show_beside_alone(first, second, turns, (4, 5))
 
 
 def split(first: str, second: str) -> None:
@@ -62,11 +69,7 @@ def split(first: str, second: str) -> None:
     half = begin((first, second)[color], ("data.a", "data.b")[color], comm)
     rows = world.allgather(energies(half, 2))
     half.close()
-    for k in (0, 1):
-        whole = begin((first, second)[k], ("data.a", "data.b")[k])
-        show(f"turns{k}", rows[k])
-        show(f"alone{k}", energies(whole, 2))
-        whole.close()
+    show_beside_alone(first, second, rows, (2, 2))
 
 
 def reused(first: str, second: str) -> None:
@@ -78,11 +81,7 @@ def reused(first: str, second: str) -> None:
         instance.commands_string(setup_of(("data.a", "data.b")[k]) + pair((first, second)[k]) + STATE + DYNAMICS)
         turns[k] += energies(instance, 1)
     instance.close()
-    for k in (0, 1):
-        alone = begin((first, second)[k], ("data.a", "data.b")[k])
-        show(f"turns{k}", turns[k])
-        show(f"alone{k}", 2 * energies(alone, 1))
-        alone.close()
+    show_beside_alone(first, second, turns, (1, 1), repeats=2)
 
 
 def reloaded(first: str, second: str) -> None:
@@ -103,11 +102,7 @@ def reloaded(first: str, second: str) -> None:
         instance.commands_string(setup_of(("data.a", "data.b")[k]) + pair((first, second)[k]) + STATE + DYNAMICS)
         turns[k] += energies(instance, 2)
     instance.close()
-    for k in (0, 1):
-        alone = begin((first, second)[k], ("data.a", "data.b")[k])
-        show(f"turns{k}", turns[k])
-        show(f"alone{k}", energies(alone, 2))
-        alone.close()
+    show_beside_alone(first, second, turns, (2, 2))
 
 
 if __name__ == "__main__":

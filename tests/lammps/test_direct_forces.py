@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ase
 import numpy as np
 import pytest
-from lammps_runner import Run, run, setup, write_data
+from lammps_runner import Run, run, write_data
+from solid import ELEMENTS, setup_of, solid
 
-ATOMS = ase.Atoms("OH2", positions=[[4, 4, 4], [5, 4, 4], [4, 5, 4]], cell=[10, 10, 10], pbc=True)
 THERMO = "thermo 5\nthermo_style custom step pe etotal press\nthermo_modify format float %.10g\n"
 RESPA = """
 pair_style hybrid/overlay tdn device cpu forces direct tdn device cpu forces correction
@@ -22,16 +21,12 @@ run_style respa 2 {loops} hybrid 1 2
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """64 atoms of two elements on a shaken lattice."""
-    rng = np.random.default_rng(0)
-    points = 2.0 * np.stack(np.meshgrid(*3 * [range(4)], indexing="ij"), -1).reshape(-1, 3)
-    atoms = ase.Atoms(rng.permutation(["O", "H"] * 32), positions=points + 0.2 * rng.random(points.shape), pbc=True)
-    atoms.set_cell([8.0, 8.0, 8.0])
-    write_data(atoms, ["H", "O"], tmp_path / "data.test")
+    write_data(solid(spacing=2.0, mixed=True), ELEMENTS, tmp_path / "data.test")
     return tmp_path
 
 
 def dynamics(folder: Path, pair: str, step: float, commands: str = "run 20\n", n_ranks: int = 2) -> Run:
-    text = setup(ase.Atoms(pbc=True)) + pair + "velocity all create 600 1\n"
+    text = setup_of("data.test") + pair + "velocity all create 600 1\n"
     return run(text + f"timestep {step}\nfix 1 all nve\n{THERMO}{commands}", n_ranks, folder)
 
 
@@ -73,7 +68,7 @@ def test_correction_without_respa_is_refused(folder: Path, archives):
 
 def test_minimize_is_refused(folder: Path, archives):
     pair = plain(archives["message", "float64"], "forces direct")
-    done = run(setup(ase.Atoms(pbc=True)) + pair + "minimize 0 1e-3 10 10\n", 2, folder)
+    done = run(setup_of("data.test") + pair + "minimize 0 1e-3 10 10\n", 2, folder)
     assert done.returncode != 0
     sentence = "direct forces are not the gradient of an energy, so there is no minimum to find: write forces gradient"
     assert done.error == f"ERROR: Pair style tdn: {sentence}", done.output
@@ -91,11 +86,11 @@ def test_minimize_is_refused(folder: Path, archives):
 )
 def test_fixes_that_direct_forces_do_not_fit_are_named(folder: Path, archives, fix: str, sentence: str):
     pair = plain(archives["message", "float64"], "forces direct")
-    done = run(setup(ase.Atoms(pbc=True)) + pair + f"fix 1 all {fix}\nrun 0\n", 2, folder)
+    done = run(setup_of("data.test") + pair + f"fix 1 all {fix}\nrun 0\n", 2, folder)
     assert done.returncode == 0, done.output
     assert done.output.count(f"WARNING: Pair style tdn: {sentence}") == 1
     gradient = run(
-        setup(ase.Atoms(pbc=True)) + plain(archives["message", "float64"], "") + f"fix 1 all {fix}\nrun 0\n", 2, folder
+        setup_of("data.test") + plain(archives["message", "float64"], "") + f"fix 1 all {fix}\nrun 0\n", 2, folder
     )
     assert "WARNING: Pair style tdn" not in gradient.output
 
@@ -110,7 +105,7 @@ def test_net_force_is_removed_when_asked(folder: Path, archives, n_ranks: int):
     forces = {}
     for keep in ("keep", "remove"):
         pair = plain(archives["message", "float64"], f"forces direct net_force {keep}")
-        done = run(setup(ase.Atoms(pbc=True)) + pair + commands.format(keep), n_ranks, folder)
+        done = run(setup_of("data.test") + pair + commands.format(keep), n_ranks, folder)
         assert done.returncode == 0, done.output
         forces[keep] = np.loadtxt(folder / f"dump.{keep}", skiprows=9)[:, 1:]
         net = done.values("f")

@@ -182,7 +182,7 @@ class Simulation:
         if failure:
             raise TDNError(f"the structure cannot be written for LAMMPS ({failure}); make room or set TMPDIR")
         try:
-            self.command(f'box tilt large\nread_data "{name}"')
+            self.command(f'read_data "{name}"')
         finally:
             if self.comm.rank == 0:
                 Path(name).unlink()
