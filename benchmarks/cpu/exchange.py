@@ -28,6 +28,7 @@ from report import machine, parser, publish
 
 import tdn
 from tdn.data import graph_from_atoms
+from tdn.plan.measure import messages as cost_of_messages
 from tdn.training.malloc import keep_freed_pages
 
 WATER = Path(__file__).parents[2] / "examples" / "water"
@@ -77,27 +78,10 @@ def result(process: subprocess.Popen[str], steps: int) -> dict[str, float]:
     return {"wall": loop, "work": work, "use": use, "messages": messages, "waiting": waiting, "MB": megabytes}
 
 
-TRANSFER = """
-from mpi4py import MPI
-import numpy
-world = MPI.COMM_WORLD
-mine, theirs = numpy.ones({n}), numpy.ones({n})
-times = []
-for _ in range(100):
-    world.Barrier()
-    begin = MPI.Wtime()
-    MPI.Request.Waitall([world.Irecv(theirs, 1 - world.rank), world.Isend(mine, 1 - world.rank)])
-    times.append(MPI.Wtime() - begin)
-if world.rank == 0:
-    print(numpy.median(times))
-"""
-
-
 def transfer(megabytes: float) -> float:
-    """Seconds in which two ranks swap messages of this size, nothing else going on."""
-    code = TRANSFER.format(n=round(megabytes * 1e6 / 8))
-    command = [BIN / "mpirun", "-n", "2", sys.executable, "-c", code]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    """Seconds that a message of this size takes between two ranks, nothing else going on."""
+    cost = cost_of_messages()
+    return cost["message_latency"] + megabytes * 1e6 / cost["bandwidth"]
 
 
 def measure(steps: int, repeats: int) -> list[str]:
