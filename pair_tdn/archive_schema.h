@@ -23,6 +23,8 @@ inline constexpr const char *UPDATE = "update";
 inline constexpr const char *READOUT = "readout";
 inline constexpr const char *FORCE_HEAD = "force_head";
 inline constexpr const char *FORCES = "forces";
+inline constexpr const char *FUSED_WEIGHTS = "fused_weights";
+inline constexpr const char *N_KNOTS = "n_knots";
 // Its buffers stay float64 in every precision.
 inline constexpr const char *REFERENCES = "references";
 

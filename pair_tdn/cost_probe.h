@@ -17,7 +17,7 @@ struct LinearCost {
 };
 
 struct EvaluationCost {
-  LinearCost bytes;      ///< peak of torch's allocations
+  LinearCost bytes;      ///< peak of torch's allocations and what the evaluator keeps
   LinearCost seconds;    ///< on a core or GPU of its own, without messages
 };
 

@@ -9,48 +9,71 @@
 namespace tdn {
 
 /// A linear map from owned rows to all rows, and its adjoint. Rows [0, n_owned) are the owned atoms
-/// themselves. Both verbs are collective: every rank calls them in the same order, with no atoms
+/// themselves. All verbs are collective: every rank calls them in the same order, with no atoms
 /// too.
 class FeatureExchange {
  public:
   virtual ~FeatureExchange() = default;
   virtual int64_t n_owned() const = 0;
   virtual int64_t n_rows() const = 0;
+  /// (n_rows, width) with the owned rows in place: writes the others.
+  virtual void fill(const at::Tensor &rows) = 0;
+  /// Gradient of all rows (n_rows, width): adds to the owned rows what their copies got.
+  virtual void fold(const at::Tensor &gradient) = 0;
+
   /// (n_owned, width) -> (n_rows, width)
-  virtual at::Tensor forward(const at::Tensor &owned) = 0;
+  at::Tensor forward(const at::Tensor &owned)
+  {
+    auto rows = owned.contiguous();
+    if (n_rows() > n_owned()) {
+      rows = at::empty({n_rows(), owned.size(1)}, owned.options());
+      rows.slice(0, 0, n_owned()).copy_(owned);
+    }
+    fill(rows);
+    return rows;
+  }
+
   /// Gradient of all rows (n_rows, width) -> gradient of the owned rows (n_owned, width)
-  virtual at::Tensor adjoint(const at::Tensor &gradient) = 0;
+  at::Tensor adjoint(const at::Tensor &gradient)
+  {
+    const auto copy = gradient.clone(at::MemoryFormat::Contiguous);
+    fold(copy);
+    return copy.slice(0, 0, n_owned());
+  }
 };
 
-/// All atoms in one process: row k is a copy of owned row map[k]; without a map the rows are the
-/// atoms.
+/// All atoms in one process: row k is a copy of owned row map[k], and map[k] = k for owned rows;
+/// without a map the rows are the atoms.
 class LocalExchange : public FeatureExchange {
  public:
-  explicit LocalExchange(int64_t n_owned, at::Tensor map = {})
-      : n_owned_(n_owned), map_(std::move(map))
+  explicit LocalExchange(int64_t n_owned, const at::Tensor &map = {}) : n_owned_(n_owned)
   {
-    if (map_.defined() && map_.size(0) < n_owned_)
+    if (!map.defined()) return;
+    if (map.size(0) < n_owned_)
       throw Error("the row map has fewer rows than there are owned atoms: give one row per atom");
+    if (!map.slice(0, 0, n_owned_).equal(at::arange(n_owned_, map.options())))
+      throw Error("the row map moves owned atoms: their rows come first, in their own order");
+    // nothing to write: then rows may be an alias of what a model still needs
+    if (map.size(0) > n_owned_) copied_ = map.slice(0, n_owned_);
   }
 
   int64_t n_owned() const override { return n_owned_; }
-  int64_t n_rows() const override { return map_.defined() ? map_.size(0) : n_owned_; }
+  int64_t n_rows() const override { return n_owned_ + (copied_.defined() ? copied_.size(0) : 0); }
 
-  at::Tensor forward(const at::Tensor &owned) override
+  void fill(const at::Tensor &rows) override
   {
-    return map_.defined() ? owned.index_select(0, map_) : owned;
+    if (copied_.defined()) rows.slice(0, n_owned_).copy_(rows.index_select(0, copied_));
   }
 
-  at::Tensor adjoint(const at::Tensor &gradient) override
+  void fold(const at::Tensor &gradient) override
   {
-    if (!map_.defined()) return gradient;
-    return at::zeros({n_owned_, gradient.size(1)}, gradient.options())
-        .index_add_(0, map_, gradient);
+    if (copied_.defined())
+      gradient.slice(0, 0, n_owned_).index_add_(0, copied_, gradient.slice(0, n_owned_));
   }
 
  private:
   int64_t n_owned_;
-  at::Tensor map_;
+  at::Tensor copied_;    // owned row behind each further row
 };
 
 }    // namespace tdn

@@ -95,38 +95,32 @@ at::Tensor GhostExchange::incoming(int64_t n, const at::Tensor &like) const
   return at::empty({n, like.size(1)}, options.pinned_memory(like.is_cuda()));
 }
 
-at::Tensor GhostExchange::forward(const at::Tensor &owned)
+void GhostExchange::fill(const at::Tensor &rows)
 {
-  if (plan_.n_received() + plan_.n_sent() == 0) return owned;
+  if (plan_.n_received() + plan_.n_sent() == 0) return;
   const Stopwatch watch(statistics_.seconds);
-  auto rows = at::empty({n_rows(), owned.size(1)}, owned.options());
-  auto remote = rows.slice(0, n_owned_);
-  const bool in_place = !owned.is_cuda() && wire_dtype(owned.scalar_type()) == owned.scalar_type();
-  const auto in = in_place ? remote : incoming(plan_.n_received(), owned);
-  const auto out = outgoing(owned.index_select(0, sent_rows_on(owned.device())));
-  pass_messages(TAG_FORWARD, plan_.targets(), out, plan_.sources(), in,
-                [&] { rows.slice(0, 0, n_owned_).copy_(owned); });
-  if (!in_place) remote.copy_(in);
-  return rows;
+  const auto remote = rows.slice(0, n_owned_);
+  const bool in_place = !rows.is_cuda() && wire_dtype(rows.scalar_type()) == rows.scalar_type();
+  const auto in = in_place ? remote : incoming(plan_.n_received(), rows);
+  const auto out = outgoing(rows.index_select(0, sent_rows_on(rows.device())));
+  pass_messages(TAG_FORWARD, plan_.targets(), out, plan_.sources(), in);
+  if (!in_place && plan_.n_received() > 0) remote.copy_(in);
 }
 
-at::Tensor GhostExchange::adjoint(const at::Tensor &gradient)
+void GhostExchange::fold(const at::Tensor &gradient)
 {
-  if (plan_.n_received() + plan_.n_sent() == 0) return gradient;
+  if (plan_.n_received() + plan_.n_sent() == 0) return;
   const Stopwatch watch(statistics_.seconds);
   const auto out = outgoing(gradient.slice(0, n_owned_));
   const auto in = incoming(plan_.n_sent(), gradient);
-  at::Tensor owned;
-  pass_messages(TAG_ADJOINT, plan_.sources(), out, plan_.targets(), in,
-                [&] { owned = gradient.slice(0, 0, n_owned_).clone(); });
-  return owned.index_add_(0, sent_rows_on(gradient.device()), in.to(gradient.options()));
+  pass_messages(TAG_ADJOINT, plan_.sources(), out, plan_.targets(), in);
+  gradient.slice(0, 0, n_owned_)
+      .index_add_(0, sent_rows_on(gradient.device()), in.to(gradient.options()));
 }
 
-/// One message to each partner and one from each; `meanwhile` is done while they travel. Returns
-/// when all have arrived.
+/// One message to each partner and one from each; returns when all have arrived.
 void GhostExchange::pass_messages(int tag, const std::vector<Partner> &to, const at::Tensor &out,
-                                  const std::vector<Partner> &from, const at::Tensor &in,
-                                  const std::function<void()> &meanwhile)
+                                  const std::vector<Partner> &from, const at::Tensor &in)
 {
   const int64_t bytes = out.size(1) * static_cast<int64_t>(out.element_size());
   const RowType row(bytes);
@@ -143,7 +137,6 @@ void GhostExchange::pass_messages(int tag, const std::vector<Partner> &to, const
   ++statistics_.exchanges;
   statistics_.messages += static_cast<int64_t>(to.size());
   statistics_.bytes += out.size(0) * bytes;
-  meanwhile();
   const Stopwatch watch(statistics_.seconds_waiting);
   MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
 }

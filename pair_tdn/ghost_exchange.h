@@ -4,8 +4,6 @@
 #include "exchange_plan.h"
 #include "feature_exchange.h"
 
-#include <functional>
-
 namespace tdn {
 
 /// What numbers are on their way: as the model computes them, or rounded to 8 bits of mantissa.
@@ -27,8 +25,8 @@ class GhostExchange : public FeatureExchange {
 
   int64_t n_owned() const override { return n_owned_; }
   int64_t n_rows() const override { return n_owned_ + plan_.n_received(); }
-  at::Tensor forward(const at::Tensor &owned) override;
-  at::Tensor adjoint(const at::Tensor &gradient) override;
+  void fill(const at::Tensor &rows) override;
+  void fold(const at::Tensor &gradient) override;
 
   const ExchangePlan &plan() const { return plan_; }
   /// Bytes of one number on its way.
@@ -60,8 +58,7 @@ class GhostExchange : public FeatureExchange {
   at::Tensor incoming(int64_t n, const at::Tensor &like) const;
   const at::Tensor &sent_rows_on(c10::Device device);
   void pass_messages(int tag, const std::vector<Partner> &to, const at::Tensor &out,
-                     const std::vector<Partner> &from, const at::Tensor &in,
-                     const std::function<void()> &meanwhile);
+                     const std::vector<Partner> &from, const at::Tensor &in);
 };
 
 }    // namespace tdn

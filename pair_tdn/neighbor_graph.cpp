@@ -7,6 +7,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
 
+#include <algorithm>
+
 namespace tdn {
 
 namespace {
@@ -33,11 +35,25 @@ NeighborGraph::NeighborGraph(double cutoff, double angstrom, int n_elements, at:
 
 void NeighborGraph::clear()
 {
-  for (auto *buffer : {&species_, &center_, &neighbor_, &pair_}) buffer->clear();
-  center_atom_.clear();
-  neighbor_atom_.clear();
-  engine_vectors_.clear();
+  species_.clear();
+  first_edge_.assign(1, 0);
+  for (auto *buffer : {&neighbor_, &pair_}) buffer->clear();
+  for (auto *buffer : {&center_atom_, &neighbor_atom_}) buffer->clear();
+  single_vectors_.clear();
+  double_vectors_.clear();
   closest_ = {};
+}
+
+/// A fifth more than is needed, so that a few more edges in a later step move nothing.
+void NeighborGraph::reserve(size_t n_edges)
+{
+  if (n_edges <= neighbor_.capacity()) return;
+  const size_t n = n_edges + n_edges / 5;
+  neighbor_.reserve(n);
+  pair_.reserve(n);
+  neighbor_atom_.reserve(n);
+  if (dtype_ == at::kDouble) double_vectors_.reserve(3 * n);
+  else single_vectors_.reserve(3 * n);
 }
 
 void NeighborGraph::build(const NeighborView &view)
@@ -46,11 +62,16 @@ void NeighborGraph::build(const NeighborView &view)
   for (int row = 0; row < view.n_centers; ++row) {
     const int i = view.ilist[row];
     species_.push_back(view.species(i));
-    add_edges_of(view, row, i);
+    center_atom_.push_back(i);
+    reserve(neighbor_.size() + static_cast<size_t>(view.numneigh[i]));
+    if (dtype_ == at::kDouble) add_edges_of(view, i, double_vectors_);
+    else add_edges_of(view, i, single_vectors_);
+    first_edge_.push_back(n_edges());
   }
 }
 
-void NeighborGraph::add_edges_of(const NeighborView &view, int row, int i)
+template <typename T>
+void NeighborGraph::add_edges_of(const NeighborView &view, int i, std::vector<T> &vectors)
 {
   const double limit = (cutoff_ / angstrom_) * (cutoff_ / angstrom_);
   const double *xi = view.positions[i];
@@ -59,35 +80,54 @@ void NeighborGraph::add_edges_of(const NeighborView &view, int row, int i)
     const double *xj = view.positions[j];
     const double r[3] = {xj[0] - xi[0], xj[1] - xi[1], xj[2] - xi[2]};
     const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+    if (squared >= limit) continue;
     const int neighbor = view.row_of_atom[j];
-    if (squared >= limit || neighbor == NeighborView::OUTSIDE) continue;
+    if (neighbor == NeighborView::OUTSIDE) continue;
     if (neighbor == NeighborView::OUT_OF_REACH) throw OutOfReachError(i, j);
     if (squared == 0.0) throw OverlapError(i, j);
     if (squared < closest_.squared) closest_ = {squared, {i, j}};
-    center_.push_back(row);
     neighbor_.push_back(neighbor);
     pair_.push_back(view.species(i) * n_elements_ + view.species(j));
-    center_atom_.push_back(i);
     neighbor_atom_.push_back(j);
-    engine_vectors_.insert(engine_vectors_.end(), r, r + 3);
+    for (const double x : r) vectors.push_back(static_cast<T>(x * angstrom_));
   }
 }
 
 NeighborGraph::Tensors NeighborGraph::tensors() const
 {
-  // A multiplication makes a new tensor, so the vectors survive the next build; the indices do not.
-  const auto vectors = view_of(engine_vectors_, {n_edges(), 3}) * angstrom_;
+  const bool precise = dtype_ == at::kDouble;
   return {.species = view_of(species_, {n_owned()}),
-          .center = view_of(center_, {n_edges()}),
+          .first_edge = view_of(first_edge_, {n_owned() + 1}),
           .neighbor = view_of(neighbor_, {n_edges()}),
           .pair = view_of(pair_, {n_edges()}),
-          .vectors = vectors.to(dtype_)};
+          .vectors = precise ? view_of(double_vectors_, {n_edges(), 3})
+                             : view_of(single_vectors_, {n_edges(), 3})};
+}
+
+at::Tensor NeighborGraph::Tensors::center() const
+{
+  return at::arange(n_owned(), first_edge.options())
+      .repeat_interleave(first_edge.diff(), 0, n_edges());
+}
+
+int64_t NeighborGraph::row_of_edge(int64_t edge) const
+{
+  return std::upper_bound(first_edge_.begin(), first_edge_.end(), edge) - first_edge_.begin() - 1;
+}
+
+std::array<double, 3> NeighborGraph::vector(int64_t edge) const
+{
+  const auto at = [&](int64_t k) {
+    return dtype_ == at::kDouble ? double_vectors_[k] : static_cast<double>(single_vectors_[k]);
+  };
+  return {at(3 * edge), at(3 * edge + 1), at(3 * edge + 2)};
 }
 
 double NeighborGraph::memory_usage() const
 {
-  return bytes_of(species_) + bytes_of(center_) + bytes_of(neighbor_) + bytes_of(pair_) +
-         bytes_of(center_atom_) + bytes_of(neighbor_atom_) + bytes_of(engine_vectors_);
+  return bytes_of(species_) + bytes_of(first_edge_) + bytes_of(neighbor_) + bytes_of(pair_) +
+         bytes_of(center_atom_) + bytes_of(neighbor_atom_) + bytes_of(single_vectors_) +
+         bytes_of(double_vectors_);
 }
 
 }    // namespace tdn

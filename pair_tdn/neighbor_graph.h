@@ -75,21 +75,29 @@ class NeighborGraph {
   void build(const NeighborView &view);
 
   struct Tensors {
-    at::Tensor species;     ///< (n_owned) int64
-    at::Tensor center;      ///< (n_edges) int64, ascending
-    at::Tensor neighbor;    ///< (n_edges) int64, row of the sender
-    at::Tensor pair;        ///< (n_edges) int64, species[center] * n_elements + species[neighbor]
-    at::Tensor vectors;     ///< (n_edges, 3) angstrom, model dtype
+    at::Tensor species;       ///< (n_owned) int64
+    at::Tensor first_edge;    ///< (n_owned + 1) int64: edges of center i are [i] .. [i + 1] - 1
+    at::Tensor neighbor;      ///< (n_edges) int32, row of the sender
+    at::Tensor pair;          ///< (n_edges) int32, species[center] * n_elements + species[neighbor]
+    at::Tensor vectors;       ///< (n_edges, 3) angstrom, model dtype
+
+    int64_t n_owned() const { return species.size(0); }
+    int64_t n_edges() const { return neighbor.size(0); }
+    /// Center of every edge, (n_edges) int64.
+    at::Tensor center() const;
   };
   Tensors tensors() const;
 
   int64_t n_owned() const { return static_cast<int64_t>(species_.size()); }
-  int64_t n_edges() const { return static_cast<int64_t>(center_.size()); }
-  /// Engine's index of the atoms at both ends of an edge; the neighbor may be a ghost.
-  int center_atom(int64_t edge) const { return center_atom_[edge]; }
+  int64_t n_edges() const { return static_cast<int64_t>(neighbor_.size()); }
+  /// Edges of a center: first_edge(row) .. first_edge(row + 1) - 1.
+  int64_t first_edge(int64_t row) const { return first_edge_[row]; }
+  int64_t row_of_edge(int64_t edge) const;
+  /// Engine's index of a center and of an edge's neighbor, which may be a ghost.
+  int center_atom(int64_t row) const { return center_atom_[row]; }
   int neighbor_atom(int64_t edge) const { return neighbor_atom_[edge]; }
-  /// r_j - r_i in engine units, double precision.
-  const double *vector(int64_t edge) const { return &engine_vectors_[3 * edge]; }
+  /// r_j - r_i, angstrom, with the digits of the model's dtype.
+  std::array<double, 3> vector(int64_t edge) const;
   /// The closest pair of the last build.
   const AtomPair &closest() const { return closest_; }
   double memory_usage() const;
@@ -98,13 +106,16 @@ class NeighborGraph {
   double cutoff_ = 0, angstrom_ = 1;
   int n_elements_ = 0;
   at::ScalarType dtype_ = at::kDouble;
-  std::vector<int64_t> species_, center_, neighbor_, pair_;
+  std::vector<int64_t> species_, first_edge_{0};
+  std::vector<int32_t> neighbor_, pair_;
   std::vector<int> center_atom_, neighbor_atom_;
-  std::vector<double> engine_vectors_;
+  std::vector<float> single_vectors_;     // of a float32 model,
+  std::vector<double> double_vectors_;    // of a float64 model
   AtomPair closest_;
 
   void clear();
-  void add_edges_of(const NeighborView &view, int row, int i);
+  void reserve(size_t n_edges);
+  template <typename T> void add_edges_of(const NeighborView &view, int i, std::vector<T> &vectors);
 };
 
 }    // namespace tdn

@@ -84,6 +84,18 @@ static int count_models(int narg, char **arg)
   return n;
 }
 
+/* species of the elements named, in the model's order; check_elements() has seen them */
+
+static std::vector<int> species_of(const tdn::ModelMetadata &model, int n, char **symbols)
+{
+  std::vector<int> species;
+  for (int k = 0; k < model.n_elements(); k++)
+    if (std::any_of(symbols, symbols + n,
+                    [&](const char *symbol) { return model.species_of(symbol) == k; }))
+      species.push_back(k);
+  return species;
+}
+
 /* pair_coeff * * file.tdn.pt [more.tdn.pt ...] El1 El2 ...
    nothing changes before all of it is known to work: an error may be caught, in Python */
 
@@ -100,7 +112,7 @@ void PairTDN::coeff(int narg, char **arg)
   for (int k = 0; k < n_models; k++) archives.push_back(read_archive(arg[2 + k]));
   check_elements(archives.front(), n_elements, symbols);
   check_ensemble(archives);
-  load_models(archives);
+  load_models(archives, species_of(archives.front().metadata(), n_elements, symbols));
   impl->archives = std::move(archives);
   map_species(n_elements, symbols);
   announce();
@@ -215,7 +227,8 @@ void PairTDN::map_species(int n, char **names)
 
 /* ---------------------------------------------------------------------- */
 
-void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives)
+void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives,
+                          const std::vector<int> &species)
 {
   auto &m = *impl;
   const tdn::NodeRank node(world);
@@ -223,13 +236,15 @@ void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives)
   guarded(
       [&] {
         const auto device = tdn::choose_device(m.options.device, node.rank);
-        std::vector<tdn::Evaluator> evaluators;
+        std::vector<std::unique_ptr<tdn::Evaluator>> evaluators;
         auto forces = m.forces;
         for (const auto &archive : archives) {
           const auto &model = archive.metadata();
           const auto dtype = m.options.dtype(model);
           forces = m.options.force_kind(model, archive.file());
-          evaluators.emplace_back(archive.load(device, dtype), model, device, dtype);
+          evaluators.push_back(tdn::make_evaluator(
+              archive,
+              {.device = device, .dtype = dtype, .engine = m.options.engine, .species = species}));
         }
         m.forces = forces;
         m.evaluators = std::move(evaluators);
@@ -253,14 +268,15 @@ void PairTDN::announce()
   const auto &model = impl->metadata();
   static constexpr const char *KINDS[] = {"gradient", "direct", "correction"};
   const bool direct = impl->forces == tdn::ForceKind::DIRECT;
-  const auto &evaluator = impl->evaluators.front();
+  const auto &evaluator = *impl->evaluators.front();
   utils::logmesg(
       lmp,
       "Pair style tdn {} with torch {}: model {} ({}), cutoff {} angstrom, {} layers, {} "
-      "forces, {}, device {}\n",
+      "forces, {}, device {}, engine {}\n",
       TDN_VERSION, tdn::loaded_torch_version(), model.model_name, tdn::join(model.elements),
       model.cutoff, model.n_layers(), KINDS[static_cast<int>(impl->forces)],
-      evaluator.dtype() == at::kFloat ? "float32" : "float64", evaluator.device().str());
+      evaluator.dtype() == at::kFloat ? "float32" : "float64", evaluator.device().str(),
+      evaluator.name());
   if (impl->archives.size() > 1)
     utils::logmesg(lmp, "Pair style tdn: ensemble of {} models, forces of {}\n",
                    impl->archives.size(), impl->options.averages() ? "their mean" : "the first");

@@ -48,7 +48,7 @@ class PairTDN : public Pair {
   void check_elements(const tdn::ModelArchive &, int, char **);
   void check_ensemble(const std::vector<tdn::ModelArchive> &);
   void map_species(int, char **);
-  void load_models(const std::vector<tdn::ModelArchive> &);
+  void load_models(const std::vector<tdn::ModelArchive> &, const std::vector<int> &);
   void announce();
 
   // before a run: pair_tdn_init.cpp

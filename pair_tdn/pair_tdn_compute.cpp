@@ -14,6 +14,10 @@
 
 using namespace LAMMPS_NS;
 
+// order of LAMMPS's virials: xx yy zz xy xz yz yx zx zy
+static constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};
+static constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
+
 /* called in every step; collective, with no atoms too */
 
 void PairTDN::compute(int eflag, int vflag)
@@ -88,11 +92,12 @@ void PairTDN::build_graph()
 PairTDN::Results PairTDN::evaluate(size_t model)
 {
   auto &m = *impl;
-  const auto found = m.evaluators[model].evaluate(m.graph.tensors(), m.exchange, m.forces);
+  const auto found = m.evaluators[model]->evaluate(m.graph.tensors(), m.exchange, m.forces);
   const auto here = [](const at::Tensor &tensor) {
-    return tensor.defined() ? tensor.to(at::kCPU, at::kDouble).contiguous() : tensor;
+    return tensor.defined() ? tensor.to(at::kCPU).contiguous() : tensor;
   };
-  Results results{here(found.atom_energies), here(found.edge_gradients), here(found.direct_forces)};
+  Results results{here(found.atom_energies.to(at::kDouble)), here(found.edge_gradients),
+                  here(found.direct_forces)};
   if (m.options.removes_net_force() && results.direct.defined()) remove_net_force(results);
   return results;
 }
@@ -103,7 +108,7 @@ void PairTDN::remove_net_force(Results &results)
 {
   double mine[4], all[4];
   const auto sum = results.direct.sum(0);
-  for (int k = 0; k < 3; k++) mine[k] = sum[k].item<double>();
+  for (int k = 0; k < 3; k++) mine[k] = sum[k].item().toDouble();
   mine[3] = static_cast<double>(results.direct.size(0));
   MPI_Allreduce(mine, all, 4, MPI_DOUBLE, MPI_SUM, world);
   for (int k = 0; k < 3 && all[3] > 0.0; k++) results.direct.select(1, k).sub_(all[k] / all[3]);
@@ -115,22 +120,25 @@ void PairTDN::add_forces(const Results &results, double **f)
 {
   auto &m = *impl;
   const double unit = m.force_unit();
-  if (results.gradients.defined()) {
-    const double *g = results.gradients.const_data_ptr<double>();
-    for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
-      double *fi = f[m.graph.center_atom(e)], *fj = f[m.graph.neighbor_atom(e)];
-      for (int k = 0; k < 3; k++) {
-        fi[k] += unit * g[k];
-        fj[k] -= unit * g[k];
+  if (results.gradients.defined())
+    with_numbers(results.gradients, [&](const auto *g) {
+      for (int64_t row = 0; row < m.graph.n_owned(); row++) {
+        double *fi = f[m.graph.center_atom(row)];
+        for (int64_t e = m.graph.first_edge(row); e < m.graph.first_edge(row + 1); e++) {
+          double *fj = f[m.graph.neighbor_atom(e)];
+          for (int k = 0; k < 3; k++) {
+            fi[k] += unit * g[3 * e + k];
+            fj[k] -= unit * g[3 * e + k];
+          }
+        }
       }
-    }
-  }
-  if (results.direct.defined()) {
-    const double sign = m.forces == tdn::ForceKind::CORRECTION ? -unit : unit;
-    const double *g = results.direct.const_data_ptr<double>();
-    for (int64_t row = 0; row < m.rows.n_owned(); row++, g += 3)
-      for (int k = 0; k < 3; k++) f[m.rows.atom_of_row(row)][k] += sign * g[k];
-  }
+    });
+  if (results.direct.defined())
+    with_numbers(results.direct, [&](const auto *g) {
+      const double sign = m.forces == tdn::ForceKind::CORRECTION ? -unit : unit;
+      for (int64_t row = 0; row < m.rows.n_owned(); row++)
+        for (int k = 0; k < 3; k++) f[m.rows.atom_of_row(row)][k] += sign * g[3 * row + k];
+    });
 }
 
 /* a correction of direct forces adds nothing to the energy, which they have already given */
@@ -154,8 +162,6 @@ void PairTDN::tally_energy(const Results &results)
 
 void PairTDN::tally_virial(const Results &results)
 {
-  static constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};    // xx yy zz xy xz yz yx zx zy
-  static constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
   auto &m = *impl;
   if (!results.gradients.defined()) {
     if (comm->me == 0 && !m.warned_about_virial && !corrected())
@@ -164,19 +170,20 @@ void PairTDN::tally_virial(const Results &results)
     m.warned_about_virial = true;
     return;
   }
-  const double unit = m.force_unit();
-  const double *g = results.gradients.const_data_ptr<double>();
-  for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
-    const int j = m.graph.neighbor_atom(e);
-    double w[9];
-    for (int k = 0; k < 9; k++) w[k] = -unit * m.graph.vector(e)[ROW[k]] * g[COLUMN[k]];
-    for (int k = 0; k < 6; k++) {
-      if (vflag_global) virial[k] += w[k];
-      if (vflag_atom) vatom[j][k] += w[k];
+  with_numbers(results.gradients, [&](const auto *g) {
+    for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
+      const int j = m.graph.neighbor_atom(e);
+      const auto r = m.graph.vector(e);
+      double w[9];
+      for (int k = 0; k < 9; k++) w[k] = -m.units.eV * r[ROW[k]] * g[COLUMN[k]];
+      for (int k = 0; k < 6; k++) {
+        if (vflag_global) virial[k] += w[k];
+        if (vflag_atom) vatom[j][k] += w[k];
+      }
+      if (cvflag_atom)
+        for (int k = 0; k < 9; k++) cvatom[j][k] += w[k];
     }
-    if (cvflag_atom)
-      for (int k = 0; k < 9; k++) cvatom[j][k] += w[k];
-  }
+  });
 }
 
 /* ---------------------------------------------------------------------- */

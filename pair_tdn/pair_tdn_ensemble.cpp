@@ -24,7 +24,7 @@ void PairTDN::evaluate_ensemble(Results &results)
   if (!impl->options.averages()) return;
   const auto mean = [&](at::Tensor Results::*part) {
     if (!(results.*part).defined()) return;
-    auto sum = at::zeros_like(results.*part);
+    auto sum = at::zeros_like(results.*part, at::kDouble);
     for (const auto &member : all) sum += member.*part;
     results.*part = sum.div_(static_cast<double>(all.size()));
   };

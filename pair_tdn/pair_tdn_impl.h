@@ -24,6 +24,7 @@
 #include "platform.h"
 
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <optional>
 #include <string>
@@ -31,7 +32,7 @@
 
 namespace LAMMPS_NS {
 
-/* of one model in one step, on the CPU in double precision */
+/* of one model in one step, on the CPU; forces in the model's precision */
 
 struct PairTDN::Results {
   at::Tensor energies;     // (n_owned) eV
@@ -46,8 +47,9 @@ struct PairTDN::Impl {
   tdn::Units units{1.0, 1.0};
   tdn::ForceKind forces = tdn::ForceKind::GRADIENT;
   std::vector<tdn::ModelArchive> archives;    // the first is the model, more make an ensemble
-  std::vector<tdn::Evaluator> evaluators;     // one for each, or none while settings change
-  std::vector<int> species_of_type;           // indexed by LAMMPS type, -1 outside the model
+  // one for each archive, or none while settings change
+  std::vector<std::unique_ptr<tdn::Evaluator>> evaluators;
+  std::vector<int> species_of_type;    // indexed by LAMMPS type, -1 outside the model
   tdn::GhostExchange exchange;
   tdn::GhostRows rows;
   tdn::NeighborGraph graph;
@@ -80,11 +82,20 @@ struct PairTDN::Impl {
   const tdn::ModelMetadata &metadata() const { return archives.front().metadata(); }
   int64_t n_remote() const { return exchange.plan().n_received(); }
   bool deviation_due() const { return deviation_read && (deviation_flag || !deviation_triggered); }
-  double memory_usage() const;
+  double memory_usage() const;        // bytes, without the evaluators' own
+  double evaluators_bytes() const;    // kept from step to step
   double predicted_bytes() const;
   double cutoff() const { return metadata().cutoff * units.angstrom; }
   double force_unit() const { return units.eV / units.angstrom; }
 };
+
+/* call with a pointer to the numbers of a tensor, float or double */
+
+template <typename Callable> void with_numbers(const at::Tensor &tensor, Callable callable)
+{
+  if (tensor.scalar_type() == at::kDouble) callable(tensor.const_data_ptr<double>());
+  else callable(tensor.const_data_ptr<float>());
+}
 
 /* end all ranks from this one. Several ranks often fail in the same step: the lowest of them
    speaks for all, since the others leave it the time to. Before LAMMPS aborts, what it has printed

@@ -13,6 +13,8 @@
 #include "update.h"
 #include "utils.h"
 
+#include <set>
+
 using namespace LAMMPS_NS;
 
 /* called before every run */
@@ -25,14 +27,16 @@ void PairTDN::init_style()
     error->all(FLERR, "Pair style tdn: no model is loaded: write pair_coeff * * "
                       "file.tdn.pt element ... after pair_style");
   if (impl->evaluators.empty()) {
-    load_models(impl->archives);
+    std::set<int> species(impl->species_of_type.begin(), impl->species_of_type.end());
+    species.erase(-1);
+    load_models(impl->archives, {species.begin(), species.end()});
     announce();
   }
   check_communication();
   check_direct_forces();
   auto &m = *impl;
   m.graph = tdn::NeighborGraph(m.metadata().cutoff, 1.0 / m.units.angstrom,
-                               m.metadata().n_elements(), m.evaluators.front().dtype());
+                               m.metadata().n_elements(), m.evaluators.front()->dtype());
   m.exchange.reset_statistics();
   m.peak_bytes = m.seconds = 0;
   m.stale = true;

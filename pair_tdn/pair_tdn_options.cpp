@@ -31,6 +31,7 @@ const std::vector<Keyword> &keywords()
       {"wire", {"model", "bfloat16"}, &Options::wire},
       {"net_force", {"keep", "remove"}, &Options::net_force},
       {"ensemble", {"first", "mean"}, &Options::ensemble},
+      {"engine", {"auto", "fused", "script"}, &Options::engine},
   };
   return table;
 }

@@ -22,6 +22,7 @@ struct Options {
   std::string wire = "model";         ///< model or bfloat16: numbers in messages
   std::string net_force = "keep";     ///< keep or remove: mean of direct forces
   std::string ensemble = "first";     ///< first or mean: which of several models drives
+  std::string engine = "auto";        ///< auto, fused or script
 
   at::ScalarType dtype(const ModelMetadata &model) const;
   bool removes_net_force() const { return net_force == "remove"; }

@@ -22,7 +22,7 @@ void PairTDN::estimate_cost()
   MPI_Allreduce(mine, all, 2, MPI_DOUBLE, MPI_SUM, world);
   const double degree = all[0] > 0.0 ? all[1] / all[0] : 0.0;
   const double begin = platform::walltime();
-  guarded([&] { m.cost = tdn::probe_cost(m.evaluators.front(), m.metadata(), m.forces, degree); },
+  guarded([&] { m.cost = tdn::probe_cost(*m.evaluators.front(), m.metadata(), m.forces, degree); },
           true);
   if (comm->me == 0)
     utils::logmesg(lmp, "Pair style tdn: warmed up on small graphs in {:.2g} s\n",
@@ -97,7 +97,7 @@ void PairTDN::print_plan()
   double widths = 0.0;
   for (const auto width : model.layer_widths) widths += static_cast<double>(width);
   const double number =
-      static_cast<double>(m.exchange.bytes_per_number(m.evaluators.front().dtype()));
+      static_cast<double>(m.exchange.bytes_per_number(m.evaluators.front()->dtype()));
   const bool backward = m.forces != tdn::ForceKind::DIRECT;
   const bool head = m.forces != tdn::ForceKind::GRADIENT;
   const double per_step = number * (widths * (backward ? sent + remote : sent) +
@@ -122,8 +122,9 @@ void PairTDN::finish()
 {
   auto &m = *impl;
   const auto &used = m.exchange.statistics();
-  double mine[5] = {static_cast<double>(m.graph.n_owned()), m.peak_bytes + m.memory_usage(),
-                    m.seconds, used.seconds, used.seconds_waiting},
+  double mine[5] = {static_cast<double>(m.graph.n_owned()),
+                    m.peak_bytes + m.evaluators_bytes() + m.memory_usage(), m.seconds, used.seconds,
+                    used.seconds_waiting},
          sum[5], most;
   MPI_Reduce(mine, sum, 5, MPI_DOUBLE, MPI_SUM, 0, world);
   MPI_Reduce(&mine[1], &most, 1, MPI_DOUBLE, MPI_MAX, 0, world);
@@ -139,7 +140,14 @@ void PairTDN::finish()
 
 double PairTDN::memory_usage()
 {
-  return Pair::memory_usage() + impl->memory_usage();
+  return Pair::memory_usage() + impl->memory_usage() + impl->evaluators_bytes();
+}
+
+double PairTDN::Impl::evaluators_bytes() const
+{
+  double bytes = 0;
+  for (const auto &evaluator : evaluators) bytes += evaluator->kept_bytes();
+  return bytes;
 }
 
 double PairTDN::Impl::memory_usage() const

@@ -35,10 +35,12 @@ void PairTDN::check_types()
 static int64_t first_not_finite(const at::Tensor &tensor)
 {
   if (!tensor.defined()) return -1;
-  const double *values = tensor.const_data_ptr<double>();
-  for (int64_t k = 0; k < tensor.numel(); k++)
-    if (!std::isfinite(values[k])) return k;
-  return -1;
+  int64_t found = -1;
+  with_numbers(tensor, [&](const auto *values) {
+    for (int64_t k = 0; k < tensor.numel() && found < 0; k++)
+      if (!std::isfinite(values[k])) found = k;
+  });
+  return found;
 }
 
 /* a number that is none must not travel on silently */
@@ -52,7 +54,7 @@ void PairTDN::check_finite(const Results &results)
     what = "energy";
     i = m.rows.atom_of_row(k);
   } else if (const auto e = first_not_finite(results.gradients); e >= 0) {
-    i = m.graph.center_atom(e / 3);
+    i = m.graph.center_atom(m.graph.row_of_edge(e / 3));
   } else if (const auto d = first_not_finite(results.direct); d >= 0) {
     i = m.rows.atom_of_row(d / 3);
   }

@@ -53,9 +53,9 @@ class Report:
 class Step:
     """One archive on one device, ready to give energy and forces of one box."""
 
-    def __init__(self, path: Path, box: Box, device: str) -> None:
+    def __init__(self, path: Path, box: Box, device: str, engine: str = "auto") -> None:
         label = read_label(path)
-        self.evaluator = _core.Evaluator(str(path), device)
+        self.evaluator = _core.Evaluator(str(path), device, engine=engine)
         self.species = torch.tensor([label["elements"].index(e) for e in box.elements], device=device)
         self.center, self.neighbor = box.center.to(device), box.neighbor.to(device)
         self.vectors = box.vectors.to(device=device, dtype=getattr(torch, label["dtype"]))
@@ -69,11 +69,11 @@ class Step:
 
 
 def compare(report: Report, name: str, path: Path, device: str, copies: tuple[int, int, int]) -> None:
-    """One line: the largest differences between ``device`` and the CPU."""
+    """One line: the largest differences between ``device`` and the CPU, both with the networks instead of tables."""
     label = read_label(path)
     box = water_box(copies, label["cutoff"])
-    energies, forces = Step(path, box, "cpu")()
-    energies_device, forces_device = (x.cpu() for x in Step(path, box, device)())
+    energies, forces = Step(path, box, "cpu", "script")()
+    energies_device, forces_device = (x.cpu() for x in Step(path, box, device, "script")())
     energy_error = float((energies_device - energies).abs().max())
     force_error = float((forces_device - forces).abs().max() / forces.abs().max())
     limits = LIMITS[label["dtype"]]

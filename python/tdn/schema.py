@@ -10,6 +10,7 @@ before the module is loaded. The module offers the model in segments, so that ro
     readout(x, species, center)                               -> energies (n_owned), eV, float64
     force_head.send(x)                                        -> rows    (n_owned, force_width)      direct forces only
     force_head.forces(x, rows, center, neighbor, pair, features) -> (n_owned, 3), eV/angstrom        direct forces only
+    fused_weights(pairs)                                      -> Dict[str, Tensor], float64; the whole model rewritten
 
 ``center`` indexes owned atoms, ``neighbor`` indexes the rows of owned + received atoms, both int64 (n_edges);
 ``pair = species[center] * n_elements + species[neighbor]``, int64 (n_edges); ``vectors = r_j - r_i``, (n_edges, 3),
@@ -34,6 +35,8 @@ UPDATE = "update"
 READOUT = "readout"
 FORCE_HEAD = "force_head"
 FORCES = "forces"
+FUSED_WEIGHTS = "fused_weights"
+N_KNOTS = "n_knots"  # attribute, int; 0: no tables, fused_weights cannot be called
 # Its buffers stay float64 in every precision: total energies need ten digits, so does readout's result.
 REFERENCES = "references"
 

@@ -18,13 +18,13 @@ using tdn::ForceKind;
 struct Model {
   explicit Model(const std::string &name, at::ScalarType dtype = at::kDouble)
       : archive(tdn::ModelArchive::open(check::archives + "/" + name + "-float64.tdn.pt")),
-        evaluator(archive.load(at::kCPU, dtype), archive.metadata(), at::kCPU, dtype)
+        evaluator(tdn::make_evaluator(archive, {.dtype = dtype, .species = {}}))
   {
   }
 
   tdn::NeighborGraph graph_of(const Atoms &atoms) const
   {
-    tdn::NeighborGraph graph(archive.metadata().cutoff, 1.0, 2, evaluator.dtype());
+    tdn::NeighborGraph graph(archive.metadata().cutoff, 1.0, 2, evaluator->dtype());
     graph.build(atoms.view());
     return graph;
   }
@@ -32,7 +32,7 @@ struct Model {
   tdn::Evaluation evaluate(const tdn::NeighborGraph &graph, ForceKind kind = ForceKind::GRADIENT)
   {
     tdn::LocalExchange exchange(graph.n_owned());
-    return evaluator.evaluate(graph.tensors(), exchange, kind);
+    return evaluator->evaluate(graph.tensors(), exchange, kind);
   }
 
   double energy(const Atoms &atoms)
@@ -41,7 +41,7 @@ struct Model {
   }
 
   tdn::ModelArchive archive;
-  tdn::Evaluator evaluator;
+  std::unique_ptr<tdn::Evaluator> evaluator;
 };
 
 Atoms cluster()
@@ -57,7 +57,7 @@ std::vector<double> gradient(const tdn::NeighborGraph &graph, const at::Tensor &
     for (int k = 0; k < 3; ++k) {
       const auto g = edge_gradients[e][k].item<double>();
       out[3 * graph.neighbor_atom(e) + k] += g;
-      out[3 * graph.center_atom(e) + k] -= g;
+      out[3 * graph.center_atom(graph.row_of_edge(e)) + k] -= g;
     }
   return out;
 }
@@ -160,6 +160,7 @@ CASE(local_exchange_copies_rows_and_adds_them_up)
   const double one = (rows * y).sum().item<double>();
   EXPECT_CLOSE((x * exchange.adjoint(y)).sum().item<double>(), one, 1e-12);
   EXPECT_THROWS(tdn::Error, "fewer rows than there are owned atoms", tdn::LocalExchange(7, map));
+  EXPECT_THROWS(tdn::Error, "moves owned atoms", tdn::LocalExchange(3, map.flip(0)));
 }
 
 /// A graph 30 times as large as the largest that was probed, with and without remote atoms.
@@ -171,12 +172,12 @@ CASE(probe_predicts_the_peak_memory_of_larger_graphs)
       const Atoms atoms(3000, n_ghosts, n_ghosts ? 26.0 : 23.0, 3.1);
       const auto graph = model.graph_of(atoms);
       const auto n_edges = static_cast<double>(graph.n_edges());
-      const auto cost = tdn::probe_cost(model.evaluator, model.archive.metadata(),
+      const auto cost = tdn::probe_cost(*model.evaluator, model.archive.metadata(),
                                         ForceKind::GRADIENT, n_edges / 3000);
       tdn::LocalExchange exchange(3000, at::arange(3000 + n_ghosts, at::kLong).remainder(3000));
       const auto tensors = graph.tensors();
       const tdn::MemoryMeter meter;
-      model.evaluator.evaluate(tensors, exchange, ForceKind::GRADIENT);
+      model.evaluator->evaluate(tensors, exchange, ForceKind::GRADIENT);
       const double share = cost.bytes(3000, n_ghosts, n_edges) / static_cast<double>(meter.peak());
       EXPECT_CLOSE(share, 1.0, 0.05);
       EXPECT(cost.seconds(3000, n_ghosts, n_edges) > 0);

@@ -27,7 +27,7 @@ Pairs pairs_of(const tdn::NeighborGraph &graph)
 {
   Pairs pairs;
   for (int64_t e = 0; e < graph.n_edges(); ++e)
-    pairs.emplace_back(graph.center_atom(e), graph.neighbor_atom(e));
+    pairs.emplace_back(graph.center_atom(graph.row_of_edge(e)), graph.neighbor_atom(e));
   std::sort(pairs.begin(), pairs.end());
   return pairs;
 }
@@ -64,10 +64,10 @@ CASE(graph_tensors_describe_the_edges)
   for (int row = 0; row < 20; ++row)
     EXPECT_EQUAL(tensors.species[row].item<int64_t>(), species(row));
   for (int64_t e = 0; e < graph.n_edges(); ++e) {
-    const int i = graph.center_atom(e), j = graph.neighbor_atom(e);
-    EXPECT_EQUAL(tensors.center[e].item<int64_t>(), i);
-    EXPECT_EQUAL(tensors.neighbor[e].item<int64_t>(), j);
-    EXPECT_EQUAL(tensors.pair[e].item<int64_t>(), 2 * species(i) + species(j));
+    const int i = graph.center_atom(graph.row_of_edge(e)), j = graph.neighbor_atom(e);
+    EXPECT_EQUAL(tensors.center()[e].item<int64_t>(), i);
+    EXPECT_EQUAL(tensors.neighbor[e].item<int>(), j);
+    EXPECT_EQUAL(tensors.pair[e].item<int>(), 2 * species(i) + species(j));
     for (int k = 0; k < 3; ++k) {
       const double expected = atoms.positions[j][k] - atoms.positions[i][k];
       EXPECT_EQUAL(tensors.vectors[e][k].item<double>(), expected);
@@ -86,8 +86,10 @@ CASE(graph_centers_follow_ilist)
   EXPECT(graph.n_edges() > 0);
   const auto tensors = graph.tensors();
   for (int64_t e = 0; e < graph.n_edges(); ++e) {
-    EXPECT_EQUAL(atoms.ilist[tensors.center[e].item<int64_t>()], graph.center_atom(e));
-    EXPECT_EQUAL(atoms.ilist[tensors.neighbor[e].item<int64_t>()], graph.neighbor_atom(e));
+    const auto row = tensors.center()[e].item<int64_t>();
+    EXPECT_EQUAL(graph.row_of_edge(e), row);
+    EXPECT_EQUAL(atoms.ilist[row], graph.center_atom(row));
+    EXPECT_EQUAL(atoms.ilist[tensors.neighbor[e].item<int>()], graph.neighbor_atom(e));
   }
 }
 
@@ -180,6 +182,10 @@ CASE(graph_in_engine_units_and_single_precision)
   EXPECT(pairs_of(graph) == all_pairs(atoms, CUTOFF / BOHR));
   const auto vectors = graph.tensors().vectors;
   EXPECT_EQUAL(vectors.scalar_type(), at::kFloat);
-  for (int64_t e = 0; e < graph.n_edges(); ++e)
-    EXPECT_EQUAL(vectors[e][0].item<float>(), static_cast<float>(graph.vector(e)[0] * BOHR));
+  for (int64_t e = 0; e < graph.n_edges(); ++e) {
+    const int i = graph.center_atom(graph.row_of_edge(e)), j = graph.neighbor_atom(e);
+    const double expected = (atoms.positions[j][0] - atoms.positions[i][0]) * BOHR;
+    EXPECT_EQUAL(vectors[e][0].item<float>(), static_cast<float>(expected));
+    EXPECT_EQUAL(graph.vector(e)[0], static_cast<double>(static_cast<float>(expected)));
+  }
 }

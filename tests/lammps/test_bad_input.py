@@ -180,7 +180,9 @@ def test_skin_that_LAMMPS_chooses_in_large_units(folder: Path):
 
 
 def test_unknown_keyword(folder: Path):
-    sentence = "unknown keyword 'devise' of pair_style tdn: use device precision forces memory wire net_force ensemble"
+    sentence = (
+        "unknown keyword 'devise' of pair_style tdn: use device precision forces memory wire net_force ensemble engine"
+    )
     fails(folder, sentence, keywords="devise cpu")
 
 

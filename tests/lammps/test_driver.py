@@ -19,7 +19,7 @@ from tdn.lammps.result import COLUMNS, ROWS
 
 WORKER = Path(driver_worker.__file__)
 ELEMENTS = ("C", "H", "O", "Si")
-LIMITS = LAMMPS["float64"]
+LIMITS = LAMMPS["tables"]
 ranks = pytest.mark.parametrize("n_ranks", (1, 2, 4))
 
 

@@ -131,7 +131,7 @@ class TestWholeWay:
         output = tmp_path / "a.tdn.pt"
         check = run_folder / "train.xyz"
         text = answer("deploy", run_folder / "run" / "best.ckpt", "-o", output, "--dtype", "float32", "--check", check)
-        assert "forces: deployed - eager float64" in text
+        assert "forces: deployed (fused) - eager float64" in text
         assert "FAILED" not in text
         assert f"wrote {output}" in text
         assert tdn.load(output).dtype == torch.float32

@@ -89,3 +89,9 @@ def test_errors_are_tdn_errors(tmp_path: Path, archive: Path, graph):
         core.Evaluator(str(tmp_path / "none.tdn.pt"))
     with pytest.raises(TDNError, match="neighbor has 11 rows but 12 are needed"):
         core.Evaluator(str(archive)).evaluate(**{**graph, "neighbor": graph["neighbor"][1:]})
+    with pytest.raises(TDNError, match="engine is 'fast': use auto, fused or script"):
+        core.Evaluator(str(archive), engine="fast")
+    with pytest.raises(TDNError, match="not sorted by center: sort center, neighbor and vectors"):
+        core.Evaluator(str(archive)).evaluate(**{**graph, "center": graph["center"].flip(0)})
+    with pytest.raises(TDNError, match="species 1 is not among those the evaluator was opened for"):
+        core.Evaluator(str(archive), species=[0]).evaluate(**graph)

@@ -12,6 +12,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("-o", "--output", required=True, metavar="NAME.tdn.pt", help="the archive")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: the checkpoint's)")
     parser.add_argument("--check", metavar="FILE", help="structures that ASE reads, to verify on beside random ones")
+    parser.add_argument("--no-tabulate", action="store_true", help="keep the radial networks, make no tables of them")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing archive")
     return parser
 
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> None:
         frames = read_frames(args.check)[:3]
         structures = [graph_from_atoms(atoms, model.elements, model.cutoff) for atoms in frames]
     dtype = getattr(torch, args.dtype) if args.dtype else None
-    verdicts = deploy(args.checkpoint, args.output, dtype, structures, overwrite=args.overwrite)
+    verdicts = deploy(
+        args.checkpoint, args.output, dtype, structures, overwrite=args.overwrite, tabulate=not args.no_tabulate
+    )
     print(table(verdicts))
     print(f"wrote {args.output}")

@@ -1,32 +1,41 @@
-"""A deployed archive as a Python model: the same segments LAMMPS runs, on a whole graph at once."""
+"""A deployed archive as a Python model: the same engine that LAMMPS runs, on a whole graph at once."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tdn import schema
 from tdn.data.graph import Graph
 from tdn.deploy.archive import read_label
 from tdn.errors import TDNError
-from tdn.model.prediction import Prediction, predict
+from tdn.model.prediction import Prediction, check_request, predict_from_gradient
 from tdn.ops import load_library
+
+#: Models of at most this many elements get the radial tables of all pairs at once.
+FEW_ELEMENTS = 4
 
 
 class DeployedModel:
     """Callable like :class:`tdn.model.TDN`; cannot be trained."""
 
-    def __init__(self, path: str | Path, device: str = "cpu") -> None:
+    def __init__(self, path: str | Path, device: str | torch.device = "cpu", engine: str = "auto") -> None:
+        """Open an archive.
+
+        Args:
+            path: the archive.
+            device: torch device.
+            engine: ``auto``, ``fused`` or ``script``, as the keyword of the pair style.
+        """
         self.label: dict[str, Any] = read_label(path)
+        self.path, self.engine = Path(path), engine
+        self.device = torch.device(device)
+        self._species: set[int] = set(range(len(self.elements))) if len(self.elements) <= FEW_ELEMENTS else set()
         load_library()
-        try:
-            self.module = torch.jit.load(str(path), map_location=device).eval()
-        except RuntimeError as problem:
-            reason = str(problem).splitlines()[0]
-            raise TDNError(f"the module of '{path}' cannot be loaded ({reason}); deploy the model anew") from None
+        self._open()
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -53,24 +62,49 @@ class DeployedModel:
         """``extensive`` or ``per_atom``."""
         return str(self.label[schema.ENERGY_CONVENTION])
 
-    def __call__(self, graph: Graph, stress: bool = False, forces: str | None = None) -> Prediction:
-        """Evaluate a graph; arguments and result as in :meth:`tdn.model.TDN.forward`."""
-        return predict(self._run, graph, self.force_kinds, self.dtype, stress, forces=forces)
+    @cached_property
+    def module(self) -> torch.jit.ScriptModule:
+        """The segments as TorchScript (see tdn.schema), on the CPU."""
+        try:
+            return torch.jit.load(str(self.path), map_location="cpu").eval()
+        except RuntimeError as problem:
+            reason = str(problem).splitlines()[0]
+            raise TDNError(f"the module of '{self.path}' cannot be loaded ({reason}); deploy the model anew") from None
 
     def to(self, device: torch.device | str) -> DeployedModel:
         """Move to a device; returns itself."""
-        self.module.to(device)
+        self.device = torch.device(device)
+        self._open()
         return self
 
-    def _run(self, graph: Graph, vectors: Tensor, with_direct: bool) -> tuple[Tensor, Tensor | None]:
-        module, species, center, neighbor = self.module, graph.species, graph.center, graph.neighbor
-        pair = species.index_select(0, center) * len(self.elements) + species.index_select(0, neighbor)
-        features = module.edge_features(vectors, pair)
-        x = module.embed(species, center, pair, features)
-        for layer in module.layers.children():
-            x = layer.update(x, layer.send(x), center, neighbor, pair, features)
-        energies = module.readout(x, species, center)
-        if not with_direct:
-            return energies, None
-        head = module.force_head
-        return energies, head.forces(x, head.send(x), center, neighbor, pair, features)
+    @property
+    def fused(self) -> bool:
+        """Whether the fused engine runs the model, whose radial networks are tables."""
+        return bool(self.evaluator.engine.startswith("fused"))
+
+    def _open(self) -> None:
+        from tdn import _core
+
+        species = sorted(self._species) or [0]
+        self.evaluator = _core.Evaluator(str(self.path), self.device.type, engine=self.engine, species=species)
+
+    def _prepare(self, graph: Graph) -> None:
+        """Radial tables exist for the elements seen so far; new ones need more."""
+        seen = set(graph.species.unique().tolist())
+        if not seen <= self._species:
+            self._species |= seen
+            self._open()
+
+    def __call__(self, graph: Graph, stress: bool = False, forces: str | None = None) -> Prediction:
+        """Evaluate a graph; arguments and result as in :meth:`tdn.model.TDN.forward`."""
+        kind = forces or self.force_kinds[0]
+        check_request(kind, self.force_kinds, graph, self.dtype)
+        self._prepare(graph)
+        edges = graph.species, graph.center, graph.neighbor, graph.vectors.detach()
+        energies = gradient = direct = None
+        if kind != "gradient":
+            energies, _, direct = self.evaluator.evaluate(*edges, direct=True)
+        if kind != "direct" or stress:
+            energies, gradient, _ = self.evaluator.evaluate(*edges)
+        assert energies is not None
+        return predict_from_gradient(graph, energies, gradient, direct, kind, stress)

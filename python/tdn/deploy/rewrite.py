@@ -8,8 +8,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from tdn.deploy.jets import with_jets
+from tdn.deploy.network import DeployedNetwork, ExportedAttention
 from tdn.model import TDN
-from tdn.model.attention import Layer
+from tdn.model.attention import Attention, Layer
 from tdn.model.network import Network
 from tdn.model.product import EdgeProduct
 from tdn.ops import load_library
@@ -23,28 +25,42 @@ class FusedEdgeProduct(nn.Module):
         return torch.ops.tdn.edge_product(matrix, first, weight)
 
 
-def fold_isolated(model: TDN) -> None:
+def fold_isolated(network: Network) -> None:
     """Store the head's value of an isolated atom of each element, which the readout subtracts (md setting)."""
-    if not model.config.smooth:
+    if not network.smooth:
         return
-    network = model.network
-    species = torch.arange(model.config.n_elements)
+    species = torch.arange(network.embedding.n_elements)
     none = torch.zeros(0, dtype=torch.int64)
-    features = network.edge_features(torch.zeros(0, 3, dtype=model.dtype), none)
+    features = network.edge_features(torch.zeros(0, 3, dtype=network.head_out.weight.dtype), none)
     x = network.embed(species, none, none, features)
     for layer in cast("Iterable[Layer]", network.layers):
         x = layer.update(x, layer.send(x), none, none, none, features)
     network.references.isolated.copy_(network.head(x))
 
 
-def deployable(model: TDN, dtype: torch.dtype) -> Network:
-    """The network in ``dtype``, constants folded, products replaced by the compiled operator; ready to script."""
+def replacement(module: nn.Module) -> nn.Module | None:
+    """What an archive has in place of a module, None for the module itself."""
+    if isinstance(module, EdgeProduct):
+        return FusedEdgeProduct()
+    return ExportedAttention(module) if isinstance(module, Attention) else with_jets(module)
+
+
+def deployable(model: TDN, dtype: torch.dtype, n_knots: int = 0) -> DeployedNetwork:
+    """The network in ``dtype``, constants folded, products replaced by the compiled operator; ready to script.
+
+    Args:
+        model: trained model, left as it is.
+        dtype: precision of the archive.
+        n_knots: of the radial tables that the archive makes of itself; 0 for none.
+    """
     load_library()
-    model = model.in_dtype(dtype).requires_grad_(False)
-    fold_isolated(model)
-    network = model.network
+    network = DeployedNetwork(model.config, n_knots).to(dtype)
+    network.load_state_dict(model.network.state_dict())
+    network.eval().requires_grad_(False)
+    fold_isolated(network)
     for module in list(network.modules()):
         for name, child in module.named_children():
-            if isinstance(child, EdgeProduct):
-                setattr(module, name, FusedEdgeProduct())
+            new = replacement(child)
+            if new is not None:
+                setattr(module, name, new)
     return network

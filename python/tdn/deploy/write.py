@@ -16,7 +16,9 @@ from tdn import schema
 from tdn.data.graph import Graph
 from tdn.deploy.deployed import DeployedModel
 from tdn.deploy.label import make_label
+from tdn.deploy.network import DeployedNetwork
 from tdn.deploy.rewrite import deployable
+from tdn.deploy.tabulate import tabulation
 from tdn.deploy.verify import Verdict, verify
 from tdn.errors import TDNError
 from tdn.files import check_target
@@ -26,11 +28,11 @@ from tdn.model import TDN
 WRITER_RECORDS = ("version", "byteorder", ".data/serialization_id")
 
 
-def script(model: TDN, dtype: torch.dtype) -> torch.jit.ScriptModule:
-    """The segments of a model as TorchScript."""
+def script(network: DeployedNetwork) -> torch.jit.ScriptModule:
+    """The network as TorchScript."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # torch 2.13 deprecates TorchScript as a whole
-        return torch.jit.script(deployable(model, dtype))
+        return torch.jit.script(network)
 
 
 def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path) -> None:
@@ -57,6 +59,7 @@ def write_archive(
     training: dict[str, Any] | None = None,
     structures: Sequence[Graph] = (),
     overwrite: bool = False,
+    tabulate: bool = True,
 ) -> list[Verdict]:
     """Deploy a model.
 
@@ -68,6 +71,7 @@ def write_archive(
         training: summary of the training for the label, plain types.
         structures: real structures to verify on, beside random ones.
         overwrite: replace an existing file.
+        tabulate: let the fused engine use tables of the radial networks; without, the networks themselves are run.
 
     Returns:
         The verdicts, all passed; they are in the label too.
@@ -80,9 +84,13 @@ def write_archive(
     label = make_label(model, dtype, name or path.name.split(".")[0], training or {})
     part = path.with_name(path.name + ".part")
     try:
-        module = script(model, dtype)
+        network = deployable(model, dtype)
+        tables = tabulation(network) if tabulate else None
+        label["tabulation"] = tables.label() if tables else None
+        network.n_knots = tables.n_knots if tables else 0
+        module = script(network)
         save(module, label, part)
-        verdicts = verify(model, DeployedModel(part), structures)
+        verdicts = [*(tables.verdicts() if tables else []), *verify(model, DeployedModel(part), structures)]
         failed = [v for v in verdicts if not v.passed]
         if failed:
             raise TDNError(
@@ -104,9 +112,12 @@ def deploy(
     dtype: torch.dtype | None = None,
     structures: Sequence[Graph] = (),
     overwrite: bool = False,
+    tabulate: bool = True,
 ) -> list[Verdict]:
     """Deploy a checkpoint of ``tdn train`` or ``tdn import-airs``; arguments as in :func:`write_archive`."""
     from tdn.training.checkpoint import load_with_summary
 
     model, summary = load_with_summary(checkpoint)
-    return write_archive(model, path, dtype, training=summary, structures=structures, overwrite=overwrite)
+    return write_archive(
+        model, path, dtype, training=summary, structures=structures, overwrite=overwrite, tabulate=tabulate
+    )

@@ -65,14 +65,24 @@ def predict(
         energies, direct = run(graph, vectors, kind in ("direct", "both"))
         energy = energies.new_zeros(graph.n_graphs).index_add(0, graph.batch, energies)
         if not vectors.requires_grad:
-            result = Prediction(energy, energies, direct_forces=direct, kind="direct")
+            result = predict_from_gradient(graph, energies, None, direct, kind, stress)
             return result if training else detach(result)
         gradient = edge_gradient(energy, vectors, training)
-    total, virial = forces_and_virial(graph, vectors, gradient)
-    tension = stress_from_virial(virial, graph.volume) if stress else None
-    shown = "direct" if kind == "direct" else "gradient"
-    result = Prediction(energy, energies, total, direct, virial, tension, kind=shown)
+    result = predict_from_gradient(graph, energies, gradient, direct, kind, stress)
     return result if training else detach(result)
+
+
+def predict_from_gradient(
+    graph: Graph, energies: Tensor, gradient: Tensor | None, direct: Tensor | None, kind: str, stress: bool
+) -> Prediction:
+    """Everything that follows from atom energies (n_atoms,), dE/dr_ij (n_edges, 3) and direct forces (n_atoms, 3)."""
+    energy = energies.new_zeros(graph.n_graphs).index_add(0, graph.batch, energies)
+    shown = "direct" if kind == "direct" else "gradient"
+    if gradient is None:
+        return Prediction(energy, energies, direct_forces=direct, kind=shown)
+    total, virial = forces_and_virial(graph, graph.vectors, gradient)
+    tension = stress_from_virial(virial, graph.volume) if stress else None
+    return Prediction(energy, energies, total, direct, virial, tension, kind=shown)
 
 
 def check_request(kind: str, kinds: Sequence[str], graph: Graph, dtype: torch.dtype) -> None:

@@ -1,0 +1,12 @@
+// The kernels for x86-64-v4 processors; compiled for them, called on no other.
+
+#define TDN_ISA avx512
+#define TDN_VECTOR_BYTES 64
+#include "layer_kernel.h"
+
+namespace tdn::fused {
+
+const Kernels<float> avx512_float = tdn::avx512::table<float>("avx512");
+const Kernels<double> avx512_double = tdn::avx512::table<double>("avx512");
+
+}    // namespace tdn::fused

@@ -1,0 +1,12 @@
+// The kernels for any processor: vectors of 16 bytes, which every compiler of the project knows.
+
+#define TDN_ISA portable
+#define TDN_VECTOR_BYTES 16
+#include "layer_kernel.h"
+
+namespace tdn::fused {
+
+const Kernels<float> portable_float = tdn::portable::table<float>("portable");
+const Kernels<double> portable_double = tdn::portable::table<double>("portable");
+
+}    // namespace tdn::fused

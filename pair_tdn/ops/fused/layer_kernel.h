@@ -1,0 +1,419 @@
+// The functions of kernels.h for one l_max: chunks of centers go through node work, edge work and
+// node work again while they are in the cache.
+#pragma once
+
+#include "edge_kernel.h"
+#include "node_kernel.h"
+#include "rates.h"
+
+namespace tdn::TDN_ISA {
+
+/// Centers of a chunk: enough rows for the matrix products of its node work.
+inline constexpr int CHUNK = 24;
+
+template <typename T, int L> class LayerKernel {
+ public:
+  static constexpr int D = (L + 1) * (L + 1);
+  using V = Vec<T>;
+  using Model = fused::Model<T>;
+  using Weights = fused::Layer<T>;
+  using Edges = fused::Edges<T>;
+  using Arrays = fused::LayerArrays<T>;
+  using Range = fused::Range<T>;
+
+  static size_t scratch_size(const Model &m)
+  {
+    return EdgeKernel<T, L>::scratch_size(m) + static_cast<size_t>(m.stride) * CHUNK * (8 * D + 4) +
+           64 * 16;
+  }
+
+  static void send(const Model &m, const Weights &w, const T *x, T *rows, const Range &range)
+  {
+    const NodeKernel<T> node(m);
+    Scratch<T> scratch{range.scratch};
+    T *normed = scratch.take(chunk_size(m, D));
+    for_chunks(range, [&](int64_t begin, int n) {
+      T *out = rows + offset(m, begin, D);
+      node.norm(w.norm, x + offset(m, begin, D), normed, n, D);
+      node.linear(w.send, normed, out, n * D);
+      node.add_bias(w.send.bias, out, n, D);
+    });
+  }
+
+  static void send_vjp(const Model &m, const Weights &w, const T *x, const T *grad_rows, T *grad_x,
+                       const Range &range)
+  {
+    const NodeKernel<T> node(m);
+    Scratch<T> scratch{range.scratch};
+    T *by_normed = scratch.take(chunk_size(m, D));
+    for_chunks(range, [&](int64_t begin, int n) {
+      const ptrdiff_t at = offset(m, begin, D);
+      node.linear_vjp(w.send, grad_rows + at, by_normed, n * D);
+      node.norm_vjp(w.norm, x + at, by_normed, grad_x + at, n, D);
+    });
+  }
+
+  static void update(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
+                     T *x_next, const Range &range)
+  {
+    const NodeKernel<T> node(m);
+    Scratch<T> scratch{range.scratch};
+    T *normed = scratch.take(chunk_size(m, D)), *center = scratch.take(chunk_size(m, D));
+    T *middle = scratch.take(chunk_size(m, D)), *values = scratch.take(chunk_size(m, D)),
+      *gates = scratch.take(chunk_size(m, 1));
+    EdgeKernel<T, L> kernel(m, w, edges, a, scratch, range);
+    for_chunks(range, [&](int64_t begin, int n) {
+      T *attended = a.attended + offset(m, begin, a.d_out);
+      node.norm(w.norm, a.x + offset(m, begin, D), normed, n, D);
+      node.linear(w.center, normed, center, n * D);
+      kernel.forward(begin, begin + n, center, attended);
+      if (!x_next) return;
+      add_attended(node, m, w, a, begin, n, middle);
+      feed_forward(node, w, middle, normed, values, gates, n, a.d_out);
+      T *next = x_next + offset(m, begin, a.d_out);
+      copy(middle, next, n * a.d_out * m.stride);
+      node.linear(w.feed_forward_out, values, next, n * a.d_out, true);
+      node.add_bias(w.feed_forward_out.bias, next, n, a.d_out);
+    });
+  }
+
+  static void update_vjp(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
+                         const T *grad_next, T *grad_x, T *grad_rows, const Range &range)
+  {
+    const NodeKernel<T> node(m);
+    Scratch<T> scratch{range.scratch};
+    const size_t size = chunk_size(m, D);
+    T *normed = scratch.take(size), *center = scratch.take(size), *by_center = scratch.take(size);
+    T *middle = scratch.take(size), *values = scratch.take(size), *by_middle = scratch.take(size),
+      *by_attended = scratch.take(size), *gates = scratch.take(chunk_size(m, 1));
+    EdgeKernel<T, L> kernel(m, w, edges, a, scratch, range);
+    for_chunks(range, [&](int64_t begin, int n) {
+      const int rows = n * a.d_out;
+      // back through the feed-forward part and the residual sum, to o
+      add_attended(node, m, w, a, begin, n, middle);
+      node.norm(w.feed_forward_norm, middle, normed, n, a.d_out);
+      feed_forward_values(node, w, normed, values, gates, n, a.d_out);
+      const T *gradient = grad_next + offset(m, begin, a.d_out);
+      copy(gradient, by_middle, rows * m.stride);
+      T *by_values = by_center;    // free until the edge work
+      node.linear_vjp(w.feed_forward_out, gradient, by_values, rows);
+      node.gate_vjp(values, gates, by_values, n, a.d_out);
+      node.linear_vjp(w.feed_forward_values, by_values, normed, rows);
+      node.scalar_linear_vjp(w.feed_forward_gates, gates, normed, n, a.d_out);
+      node.norm_vjp(w.feed_forward_norm, middle, normed, by_middle, n, a.d_out);
+      node.linear_vjp(w.out, by_middle, by_attended, rows);
+      // edges, then c = W_d norm(x)
+      node.norm(w.norm, a.x + offset(m, begin, D), normed, n, D);
+      node.linear(w.center, normed, center, n * D);
+      clear(by_center, n * D * m.stride);
+      kernel.backward(begin, begin + n, center, by_attended, by_center, grad_rows);
+      T *to = grad_x + offset(m, begin, D);
+      spread_rows(m, by_middle, to, n, a.d_out);
+      node.linear_vjp(w.center, by_center, normed, n * D);
+      node.norm_vjp(w.norm, a.x + offset(m, begin, D), normed, to, n, D);
+    });
+  }
+
+  static void attend(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
+                     const T *center, const Range &range)
+  {
+    EdgeKernel<T, L> kernel(m, w, edges, a, {range.scratch}, range);
+    kernel.forward(range.begin, range.end, center + offset(m, range.begin, D),
+                   a.attended + offset(m, range.begin, a.d_out));
+  }
+
+  static void attend_vjp(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
+                         const T *center, const T *grad_attended, T *grad_center, T *grad_rows,
+                         const Range &range)
+  {
+    EdgeKernel<T, L> kernel(m, w, edges, a, {range.scratch}, range);
+    kernel.backward(range.begin, range.end, center + offset(m, range.begin, D),
+                    grad_attended + offset(m, range.begin, a.d_out),
+                    grad_center + offset(m, range.begin, D), grad_rows);
+  }
+
+  /// Scalar row: element and bonds; every row: project(sum over edges of K_k0 w), in the order of
+  /// the model's degree embedding.
+  static void embed(const Model &m, const fused::Embedding<T> &w, const Edges &edges,
+                    const int64_t *species, T *x, const Range &range)
+  {
+    const NodeKernel<T> node(m);
+    Scratch<T> scratch{range.scratch};
+    T *degree = scratch.take(chunk_size(m, D));
+    auto *block = take_block(scratch);
+    for_chunks(range, [&](int64_t begin, int n) {
+      clear(degree, n * D * m.stride);
+      for_blocks(m, w.radial, edges, begin, n, *block, [&](int64_t center, int e) {
+        add_degree(m, w, *block, e, degree + offset(m, center - begin, D));
+      });
+      T *out = x + offset(m, begin, D);
+      node.linear(w.project, degree, out, n * D);
+      for (int k = 0; k < n; ++k) {
+        const int64_t i = begin + k;
+        const T bonds = static_cast<T>(edges.first[i + 1] - edges.first[i]);
+        T *to = out + static_cast<ptrdiff_t>(k) * D * m.stride;
+        const T *element = w.elements + species[i] * m.stride;
+        for (int v = 0; v < m.stride; v += LANES<T>)
+          store(to + v, load(to + v) + load(element + v) + bonds * load(w.edge_bias + v));
+      }
+    });
+  }
+
+  static void embed_vjp(const Model &m, const fused::Embedding<T> &w, const Edges &edges,
+                        const T *grad_x, const Range &range)
+  {
+    const NodeKernel<T> node(m);
+    Scratch<T> scratch{range.scratch};
+    T *by_degree = scratch.take(chunk_size(m, D));
+    auto *block = take_block(scratch);
+    for_chunks(range, [&](int64_t begin, int n) {
+      node.linear_vjp(w.project, grad_x + offset(m, begin, D), by_degree, n * D);
+      for_blocks(
+          m, w.radial, edges, begin, n, *block,
+          [&](int64_t center, int e) {
+            degree_vjp(m, w, *block, e, by_degree + offset(m, center - begin, D));
+          },
+          [&] { block->add_gradients(m, edges); });
+    });
+  }
+
+  static void readout(const Model &m, const fused::Readout<T> &w, const T *x, T *values, T *grad_x,
+                      const Range &range)
+  {
+    const NodeKernel<T> node(m);
+    Scratch<T> scratch{range.scratch};
+    T *normed = scratch.take(chunk_size(m, 1)), *hidden = scratch.take(chunk_size(m, 1));
+    for_chunks(range, [&](int64_t begin, int n) {
+      const T *from = x + offset(m, begin, 1);
+      node.norm(w.norm, from, normed, n, 1);
+      node.scalar_linear(w.hidden, normed, hidden, n, 1);
+      for (int i = 0; i < n; ++i) {
+        V sum{};
+        for (int v = 0; v < m.stride; v += LANES<T>) {
+          T *at = hidden + i * m.stride + v;
+          const V h = load(at), s = sigmoid<T>(h), out = model_out(m, w, v);
+          sum += out * h * s;
+          store(at, out * s * (T(1) + h * (T(1) - s)));
+        }
+        values[begin + i] = sum_of<T>(sum) + w.bias;
+      }
+      if (!grad_x) return;
+      T *to = grad_x + offset(m, begin, 1);
+      clear(to, n * m.stride);
+      node.linear_vjp(w.hidden, hidden, normed, n);
+      node.norm_vjp(w.norm, from, normed, to, n, 1);
+    });
+  }
+
+ private:
+  using Block = EdgeBlock<T, L>;
+
+  static size_t chunk_size(const Model &m, int d)
+  {
+    return static_cast<size_t>(CHUNK) * d * m.stride;
+  }
+  static ptrdiff_t offset(const Model &m, int64_t center, int d)
+  {
+    return center * static_cast<ptrdiff_t>(d) * m.stride;
+  }
+  static Block *take_block(Scratch<T> &scratch)
+  {
+    return reinterpret_cast<Block *>(scratch.take(sizeof(Block) / sizeof(T) + 16));
+  }
+  static void clear(T *x, ptrdiff_t n)
+  {
+    for (ptrdiff_t k = 0; k < n; ++k) x[k] = 0;
+  }
+  static void copy(const T *from, T *to, ptrdiff_t n)
+  {
+    for (ptrdiff_t k = 0; k < n; ++k) to[k] = from[k];
+  }
+  static V model_out(const Model &m, const fused::Readout<T> &w, int v)
+  {
+    return m.silu_scale * load(w.out + v);
+  }
+
+  template <typename Visit> static void for_chunks(const Range &range, Visit visit)
+  {
+    for (int64_t begin = range.begin; begin < range.end; begin += CHUNK)
+      visit(begin, static_cast<int>(range.end - begin < CHUNK ? range.end - begin : CHUNK));
+    range.lap(fused::NODES);
+  }
+
+  struct Nothing {
+    void operator()() const {}
+  };
+
+  /// visit(center, edge in block) for the edges of n centers; after(): when a block is done.
+  template <typename Visit, typename After = Nothing>
+  static void for_blocks(const Model &m, const fused::Radial<T> &radial, const Edges &edges,
+                         int64_t begin, int n, Block &block, Visit visit, After after = {})
+  {
+    int64_t center = begin;
+    const int64_t end = edges.first[begin + n];
+    for (int64_t e = edges.first[begin]; e < end; e += EDGES) {
+      block.prepare(m, radial, edges, e, static_cast<int>(end - e < EDGES ? end - e : EDGES));
+      for (int k = 0; k < block.n; ++k) {
+        while (edges.first[center + 1] <= e + k) ++center;
+        visit(center, k);
+      }
+      after();
+    }
+  }
+
+  static void add_degree(const Model &m, const fused::Embedding<T> &w, const Block &block, int e,
+                         T *degree)
+  {
+    for (int v = 0; v < m.stride; v += LANES<T>) {
+      const V radial = block.radial(w.radial.table, block.basis, e, v, m.stride);
+      for (int k = 0; k < D; ++k) {
+        T *to = degree + k * m.stride + v;
+        store(to, load(to) + block.matrix[k * D][e] * radial);
+      }
+    }
+  }
+
+  static void degree_vjp(const Model &m, const fused::Embedding<T> &w, Block &block, int e,
+                         const T *by_degree)
+  {
+    V by_length{}, by_matrix[D] = {};
+    for (int v = 0; v < m.stride; v += LANES<T>) {
+      const V radial = block.radial(w.radial.table, block.basis, e, v, m.stride);
+      V along{};
+      TDN_UNROLL
+      for (int k = 0; k < D; ++k) {
+        const V g = load(by_degree + k * m.stride + v);
+        along += block.matrix[k * D][e] * g;
+        by_matrix[k] += radial * g;
+      }
+      by_length += along * block.radial(w.radial.table, block.slope, e, v, m.stride);
+    }
+    block.by_length[e] = sum_of<T>(by_length);
+    for (int k = 0; k < D * D; ++k) block.by_matrix[k][e] = 0;
+    TDN_UNROLL
+    for (int k = 0; k < D; ++k) block.by_matrix[k * D][e] = sum_of<T>(by_matrix[k]);
+  }
+
+  /// middle = x + W_o o + b_o, the first d_out rows of n centers
+  static void add_attended(const NodeKernel<T> &node, const Model &m, const Weights &w,
+                           const Arrays &a, int64_t begin, int n, T *middle)
+  {
+    for (int k = 0; k < n; ++k)
+      copy(a.x + offset(m, begin + k, D), middle + offset(m, k, a.d_out), a.d_out * m.stride);
+    node.linear(w.out, a.attended + offset(m, begin, a.d_out), middle, n * a.d_out, true);
+    node.add_bias(w.out.bias, middle, n, a.d_out);
+  }
+
+  static void feed_forward_values(const NodeKernel<T> &node, const Weights &w, const T *normed,
+                                  T *values, T *gates, int n, int d)
+  {
+    node.linear(w.feed_forward_values, normed, values, n * d);
+    node.add_bias(w.feed_forward_values.bias, values, n, d);
+    node.scalar_linear(w.feed_forward_gates, normed, gates, n, d);
+  }
+
+  static void feed_forward(const NodeKernel<T> &node, const Weights &w, const T *middle, T *normed,
+                           T *values, T *gates, int n, int d)
+  {
+    node.norm(w.feed_forward_norm, middle, normed, n, d);
+    feed_forward_values(node, w, normed, values, gates, n, d);
+    node.gate(values, gates, n, d);
+  }
+
+  /// Rows of d_out -> rows of D with zeros behind; `to` may hold the next chunk's input after it,
+  /// never before.
+  static void spread_rows(const Model &m, const T *from, T *to, int n, int d_out)
+  {
+    for (int k = 0; k < n; ++k) {
+      copy(from + offset(m, k, d_out), to + offset(m, k, D), d_out * m.stride);
+      clear(to + offset(m, k, D) + d_out * m.stride, (D - d_out) * m.stride);
+    }
+  }
+};
+
+/// Picks the template of a model's l_max.
+template <typename T> struct Dispatch {
+  using Model = fused::Model<T>;
+#define TDN_FOR_DEGREE(CALL)          \
+  switch (m.l_max) {                  \
+    case 0:                           \
+      return LayerKernel<T, 0>::CALL; \
+    case 1:                           \
+      return LayerKernel<T, 1>::CALL; \
+    case 2:                           \
+      return LayerKernel<T, 2>::CALL; \
+    default:                          \
+      return LayerKernel<T, 3>::CALL; \
+  }
+  static size_t scratch_size(const Model &m) { TDN_FOR_DEGREE(scratch_size(m)) }
+  static void embed(const Model &m, const fused::Embedding<T> &w, const fused::Edges<T> &e,
+                    const int64_t *s, T *x, const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(embed(m, w, e, s, x, r))
+  }
+  static void embed_vjp(const Model &m, const fused::Embedding<T> &w, const fused::Edges<T> &e,
+                        const T *g, const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(embed_vjp(m, w, e, g, r))
+  }
+  static void send(const Model &m, const fused::Layer<T> &w, const T *x, T *rows,
+                   const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(send(m, w, x, rows, r))
+  }
+  static void send_vjp(const Model &m, const fused::Layer<T> &w, const T *x, const T *g, T *gx,
+                       const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(send_vjp(m, w, x, g, gx, r))
+  }
+  static void update(const Model &m, const fused::Layer<T> &w, const fused::Edges<T> &e,
+                     const fused::LayerArrays<T> &a, T *x, const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(update(m, w, e, a, x, r))
+  }
+  static void update_vjp(const Model &m, const fused::Layer<T> &w, const fused::Edges<T> &e,
+                         const fused::LayerArrays<T> &a, const T *g, T *gx, T *gr,
+                         const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(update_vjp(m, w, e, a, g, gx, gr, r))
+  }
+  static void attend(const Model &m, const fused::Layer<T> &w, const fused::Edges<T> &e,
+                     const fused::LayerArrays<T> &a, const T *c, const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(attend(m, w, e, a, c, r))
+  }
+  static void attend_vjp(const Model &m, const fused::Layer<T> &w, const fused::Edges<T> &e,
+                         const fused::LayerArrays<T> &a, const T *c, const T *g, T *gc, T *gr,
+                         const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(attend_vjp(m, w, e, a, c, g, gc, gr, r))
+  }
+  static void readout(const Model &m, const fused::Readout<T> &w, const T *x, T *v, T *gx,
+                      const fused::Range<T> &r)
+  {
+    TDN_FOR_DEGREE(readout(m, w, x, v, gx, r))
+  }
+#undef TDN_FOR_DEGREE
+};
+
+template <typename T> constexpr fused::Kernels<T> table(const char *name)
+{
+  using D = Dispatch<T>;
+  return {.name = name,
+          .lanes = LANES<T>,
+          .scratch_size = D::scratch_size,
+          .pack = pack<T>,
+          .embed = D::embed,
+          .embed_vjp = D::embed_vjp,
+          .send = D::send,
+          .send_vjp = D::send_vjp,
+          .update = D::update,
+          .update_vjp = D::update_vjp,
+          .attend = D::attend,
+          .attend_vjp = D::attend_vjp,
+          .readout = D::readout,
+          .register_loop = register_loop<T>,
+          .product_loop = product_loop<T>};
+}
+
+}    // namespace tdn::TDN_ISA

@@ -1,0 +1,180 @@
+"""The network of an archive: the model's segments, and its weights as a fused engine reads them.
+
+``fused_weights`` holds the rewriting: constants folded, linear maps that read the same row stacked, radial networks as
+tables for the pairs of elements that a run uses. ``tdn.deploy.fused`` says in plain PyTorch what is done with them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tdn.deploy.tables import hermite_table
+from tdn.model.attention import Attention
+from tdn.model.config import ModelConfig
+from tdn.model.layers import SIGMOID_SCALE
+from tdn.model.network import Network
+
+
+class ExportedAttention(nn.Module):
+    """:class:`Attention` that gives its weights; its radial network has jets."""
+
+    if TYPE_CHECKING:  # TorchScript cannot read annotations of a class that are text
+        attention: Any  # an Attention whose radial network was replaced
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        self.attention = attention
+
+    @torch.jit.export
+    def send(self, x: Tensor) -> Tensor:
+        """As in the model."""
+        return self.attention.send(x)
+
+    @torch.jit.export
+    def receive(
+        self, x: Tensor, rows: Tensor, center: Tensor, neighbor: Tensor, pair: Tensor, features: list[Tensor]
+    ) -> Tensor:
+        """As in the model."""
+        return self.attention.receive(x, rows, center, neighbor, pair, features)
+
+    @torch.jit.export
+    def jets(self, basis: Tensor, pairs: Tensor) -> Tensor:
+        """Jets of the radial weights, see :class:`tdn.deploy.jets.RadialJets`."""
+        return self.attention.radial.jets(basis, pairs)
+
+    @torch.jit.export
+    def weights(self) -> dict[str, Tensor]:
+        """Everything but the tables; the maps of a message are stacked: values, gates, logits."""
+        block = self.attention
+        constant = block.softmax.constant
+        return {
+            "send.weight": block.merge_neighbor.weight,
+            "send.bias": block.merge_neighbor.bias,
+            "center.weight": block.merge_center.weight,
+            "edge.weight": torch.cat([block.values.weight, block.gates.weight, block.logits.weight]),
+            "edge.bias": torch.cat([block.values_bias, block.gates.bias, block.logits.bias]),
+            "query": block.query,
+            "constant": block.query.flatten()[:0] if constant is None else constant,
+            "out.weight": block.out.weight,
+            "out.bias": block.out.bias,
+        }
+
+
+class DeployedNetwork(Network):
+    """The segments of a model with ``fused_weights``; ``n_knots`` is 0 when the archive is not tabulated."""
+
+    if TYPE_CHECKING:  # modules of the model, in which deploy replaced some (see tdn.deploy.rewrite)
+        geometry: Any
+        embedding: Any
+        layers: Any
+        force_head: Any
+
+    def __init__(self, config: ModelConfig, n_knots: int = 0) -> None:
+        super().__init__(config, fitted=False)
+        self.n_knots = n_knots
+        self.n_components = config.n_components
+        self.sigmoid_scale = SIGMOID_SCALE if config.smooth else 1.0
+
+    @torch.jit.export
+    def radial_jets(self, distances: Tensor, pairs: Tensor) -> dict[str, Tensor]:
+        """Jets of all radial weights without the envelope, by the name of their table.
+
+        Args:
+            distances: (n,) angstrom, positive.
+            pairs: (n_tables,) int64, center * n_elements + neighbor.
+
+        Returns:
+            (3, n_tables, n, C) each; (3, 1, n, C) for networks that are blind to the elements (paper).
+        """
+        basis = self.geometry.basis.jets(distances)
+        source: Tensor = self.embedding.sources  # (n_elements, C), or (1, C) in the paper's setting
+        if self.smooth:
+            source = source.index_select(0, torch.remainder(pairs, self.embedding.n_elements))
+        jets = {"embedding.table": self.embedding.radial.jets(basis, pairs) * source.unsqueeze(1)}
+        for k, layer in enumerate(self.layers):
+            jets[f"layers.{k}.table"] = layer.attention.jets(basis, pairs)
+        if self.force_head is not None:
+            jets["force_head.table"] = self.force_head.attention.jets(basis, pairs)
+        return jets
+
+    @torch.jit.export
+    def fused_weights(self, pairs: Tensor) -> dict[str, Tensor]:
+        """Weights of the fused engine, float64; named as :mod:`tdn.deploy.fused` reads them.
+
+        Called on a copy of the module in float64, so that tables have no rounding of their own.
+
+        Args:
+            pairs: (n_tables,) int64, the ordered pairs of elements (center * n_elements + neighbor) that get a table.
+        """
+        weights = self.node_weights()
+        weights.update(self.block_weights())
+        cutoff = self.geometry.cutoff
+        spacing = cutoff / (self.n_knots - 1)
+        knots = torch.arange(1, self.n_knots, dtype=torch.float64, device=pairs.device) * spacing
+        for name, jets in self.radial_jets(knots, pairs).items():
+            weights[name] = hermite_table(jets, spacing)
+        numbers = {
+            "cutoff": cutoff,
+            "envelope_power": float(self.geometry.power) if self.smooth else 0.0,
+            "norm_eps": self.norm.eps,
+            "silu_scale": self.silu_scale,
+            "sigmoid_scale": self.sigmoid_scale,
+            "n_layers": float(len(self.layers)),
+        }
+        for name, number in numbers.items():
+            weights[name] = torch.full([], number, dtype=torch.float64)  # torch.tensor rounds to float32 in a script
+        result: dict[str, Tensor] = {}
+        for name, weight in weights.items():
+            result[name] = weight.detach().to(torch.float64).contiguous()
+        return result
+
+    def node_weights(self) -> dict[str, Tensor]:
+        """Embedding and readout, without tables and numbers."""
+        like = self.head_hidden.weight
+        harmonics = torch.eye(self.n_components, dtype=like.dtype, device=like.device)
+        bias = self.embedding.project.bias
+        return {
+            "coupling": self.geometry.coupling(harmonics).permute(1, 2, 0),  # K of each harmonic alone
+            "embedding.elements": self.embedding.elements,
+            "embedding.edge_bias": torch.zeros_like(like[0]) if bias is None else bias * self.embedding.scale,
+            "embedding.project.weight": self.embedding.project.weight * self.embedding.scale,
+            "readout.norm.weight": self.norm.weight[0],
+            "readout.norm.bias": self.norm.bias,
+            "readout.hidden.weight": self.head_hidden.weight,
+            "readout.hidden.bias": self.head_hidden.bias,
+            "readout.out.weight": self.head_out.weight[0],
+            "readout.out.bias": self.head_out.bias[0],
+            "references.energies": self.references.energies,
+            "references.scale": self.references.scale,
+        }
+
+    def block_weights(self) -> dict[str, Tensor]:
+        """Layers and the head of direct forces, without tables."""
+        weights: dict[str, Tensor] = {}
+        for k, layer in enumerate(self.layers):
+            prefix = f"layers.{k}."
+            for name, weight in layer.attention.weights().items():
+                weights[prefix + name] = weight
+            weights[prefix + "norm.weight"] = layer.attention_norm.weight
+            weights[prefix + "norm.bias"] = layer.attention_norm.bias
+            block = layer.feed_forward
+            prefix += "feed_forward."
+            weights[prefix + "norm.weight"] = layer.feed_forward_norm.weight
+            weights[prefix + "norm.bias"] = layer.feed_forward_norm.bias
+            weights[prefix + "in.weight"] = torch.cat([block.values.weight, block.gates.weight])
+            weights[prefix + "in.bias"] = torch.cat([block.values.bias, block.gates.bias])
+            weights[prefix + "out.weight"] = block.out.weight
+            weights[prefix + "out.bias"] = block.out.bias
+        if self.force_head is not None:
+            head = self.force_head.attention.weights()
+            # only the l = 1 rows are read and these have no bias, so that two linear maps make one vector
+            head.pop("out.bias")
+            weights["force_head.project"] = (self.force_head.project.weight @ head.pop("out.weight"))[0]
+            weights["force_head.norm.weight"] = self.force_head.norm.weight
+            weights["force_head.norm.bias"] = self.force_head.norm.bias
+            for name, weight in head.items():
+                weights["force_head." + name] = weight
+        return weights

@@ -1,0 +1,82 @@
+"""Operations and bytes of each stage of a fused evaluation, counted from the shapes of the model.
+
+A multiply-add is two operations; a sigmoid is counted as 31. Bytes are those that a stage
+passes to or from arrays outside its block of edges or chunk of atoms (rows of neighbors, tables, gradients), each once
+for every time it is used: the traffic of the caches, of which memory sees a part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tdn.model.clebsch_gordan import coupling_tensor
+from tdn.model.config import ModelConfig
+
+#: Operations of a sigmoid.
+SIGMOID = 31
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of one stage in one evaluation."""
+
+    operations: float
+    bytes: float = 0.0
+
+    def floor(self, peak: float, bandwidth: float) -> float:
+        """Seconds that neither the processor (operations/s) nor the memory (bytes/s) can undercut."""
+        return max(self.operations / peak, self.bytes / bandwidth)
+
+
+def count_stages(config: ModelConfig, n_atoms: int, n_edges: int, size: int) -> dict[str, Count]:
+    """Stage, as the evaluator's ``times`` name it -> count, energy and gradient; ``size`` bytes per number."""
+    edges, nodes = _edge_stages(config), _node_rows(config)
+    result = {}
+    for name, (operations, numbers) in edges.items():
+        result[name] = Count(operations * n_edges, numbers * n_edges * size)
+    row = config.n_components * config.n_channels * size
+    for direction, rows in nodes.items():
+        work = 2.0 * rows * config.n_channels**2 * n_atoms
+        result[f"{direction} nodes"] = Count(work, 4.0 * config.n_layers * row * n_atoms)
+    return result
+
+
+def _edge_stages(config: ModelConfig) -> dict[str, tuple[float, float]]:
+    """Operations and numbers moved, for one edge and all layers; the last layer's sums have one component."""
+    d, channels, layers = config.n_components, config.n_channels, config.n_layers
+    outputs = (layers - 1) * d + 1  # components of all layers' sums
+    terms = int((coupling_tensor(config.l_max, config.paths) != 0).sum())
+    products = 2.0 * layers * (d + 2) * channels**2
+    table, apply = 12.0 * channels, 2.0 * d * d * channels
+    return {
+        "forward geometry": ((2.0 * terms + 200) * layers, 8.0 * layers),
+        "forward messages": (layers * (table + apply + 2.0 * d * channels), layers * (6.0 + d) * channels),
+        "forward products": (products, 0.0),
+        "forward attention": (
+            layers * (3 * SIGMOID + d + 6.0) * channels + 2.0 * outputs * d * channels,
+            float(layers * config.n_heads),
+        ),
+        "backward geometry": ((6.0 * terms + 300) * layers, 14.0 * layers),
+        "backward messages": (
+            layers * (2 * table + 3 * apply + 6.0 * d * channels),
+            layers * (12.0 + 3.0 * d) * channels,
+        ),
+        "backward products": (2 * products, 0.0),
+        "backward attention": (
+            layers * (3 * SIGMOID + 5.0 * d + 20.0) * channels + 4.0 * outputs * d * channels,
+            float(layers * config.n_heads),
+        ),
+    }
+
+
+def _node_rows(config: ModelConfig) -> dict[str, float]:
+    """Rows that are multiplied by a channels x channels matrix, for one atom and all layers.
+
+    Forward: send, center, out, the two maps of the feed-forward part and its gate. Backward: their adjoints, and all
+    but the last map once more. Then the embedding's map and the head.
+    """
+    d, layers = config.n_components, config.n_layers
+    outputs = (layers - 1) * d + 1
+    forward = 2.0 * d * layers + 3.0 * outputs + layers
+    again = d * (layers - 1) + d * layers + 2.0 * outputs + layers
+    return {"forward": forward + d + 1, "backward": forward + again + d + 1}
