@@ -7,16 +7,20 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from ase import Atoms
 from derivatives import automatic_jets
-from models import random_model
+from models import graph_of, random_model
 from torch import Tensor
 
+from tdn import _core
 from tdn.cli import main
 from tdn.deploy import DeployedModel, read_label, write_archive
 from tdn.deploy.rewrite import deployable
 from tdn.deploy.tables import evaluate_table, hermite_table
 from tdn.deploy.tabulate import BOUND, MAX_INTERVALS, MIN_INTERVALS, Tabulation, checked_pairs, measure, tabulation
 from tdn.deploy.verify import table as verdict_table
+from tdn.elements import SYMBOLS
+from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.model.radial import polynomial_envelope
 from tdn.training.checkpoint import default_dtype, save_model
@@ -173,3 +177,36 @@ class TestArchive:
             assert json.loads(capsys.readouterr().out) == read_label(archive)
             assert main(["inspect", archive]) == 0
             assert ("tabulation:\n  intervals: " if name == "with" else "tabulation: None") in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def many() -> TDN:
+    return random_model(tuple(SYMBOLS[:60]), n_channels=32, n_layers=1, pair_embedding="sum")
+
+
+@pytest.fixture(scope="module")
+def archive_of_many(many, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("many") / "many.tdn.pt"
+    write_archive(many, path)
+    return str(path)
+
+
+class TestManyElements:
+    """Tables are made for the elements of a run only."""
+
+    def test_few_elements_of_many(self, many, archive_of_many):
+        deployed = DeployedModel(archive_of_many)
+        for symbols in ("OHH", "SiOO", "AgSiH"):
+            graph = graph_of(many, Atoms(symbols, [[0, 0, 0], [1.1, 0, 0], [0, 1.3, 0.2]]))
+            expected, found = many(graph), deployed(graph)
+            torch.testing.assert_close(found.forces, expected.forces, rtol=0, atol=1e-6 * largest(expected.forces))
+        assert deployed.fused
+
+    def test_all_of_them_would_fill_the_memory(self, archive_of_many):
+        with pytest.raises(TDNError, match=r"radial tables of 60 elements need \d+ MB, more than 2000"):
+            _core.Evaluator(archive_of_many)
+        assert _core.Evaluator(archive_of_many, engine="script").engine == "script"
+
+
+def largest(values: torch.Tensor) -> float:
+    return float(values.abs().max())

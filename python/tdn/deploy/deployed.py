@@ -89,10 +89,16 @@ class DeployedModel:
         self.evaluator = _core.Evaluator(str(self.path), self.device.type, engine=self.engine, species=species)
 
     def _prepare(self, graph: Graph) -> None:
-        """Radial tables exist for the elements seen so far; new ones need more."""
+        """Radial tables exist for the elements seen so far; new ones need more, alone when all would be too many."""
         seen = set(graph.species.unique().tolist())
-        if not seen <= self._species:
-            self._species |= seen
+        if seen <= self._species:
+            return
+        before = self._species
+        try:
+            self._species = before | seen
+            self._open()
+        except TDNError:
+            self._species = seen
             self._open()
 
     def __call__(self, graph: Graph, stress: bool = False, forces: str | None = None) -> Prediction:

@@ -23,6 +23,9 @@ EQUIVARIANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 #: Largest accepted energy step at the cutoff, relative to the model's energy scale.
 CONTINUITY = {torch.float64: 1e-8, torch.float32: 1e-5}
 
+#: Elements of a random cluster.
+CLUSTER_ELEMENTS = 3
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -39,7 +42,10 @@ class Verdict:
 
 
 def random_graph(model: TDN | DeployedModel, n_atoms: int, seed: int) -> Graph:
-    """A random cluster with about 0.05 atoms per cubic angstrom, no pair closer than 0.9 angstrom; float64."""
+    """A random cluster with about 0.05 atoms per cubic angstrom, no pair closer than 0.9 angstrom; float64.
+
+    At most :data:`CLUSTER_ELEMENTS` of the model's elements, others for each seed: every pair needs radial tables.
+    """
     generator = torch.Generator().manual_seed(seed)
     side = (n_atoms / 0.05) ** (1 / 3)
     positions: list[Tensor] = []
@@ -47,7 +53,8 @@ def random_graph(model: TDN | DeployedModel, n_atoms: int, seed: int) -> Graph:
         trial = side * torch.rand(3, generator=generator, dtype=torch.float64)
         if all((trial - other).norm() > 0.9 for other in positions):
             positions.append(trial)
-    species = torch.randint(len(model.elements), (n_atoms,), generator=generator)
+    known = torch.randperm(len(model.elements), generator=generator)[:CLUSTER_ELEMENTS]
+    species = known[torch.randint(len(known), (n_atoms,), generator=generator)]
     return cluster_graph(torch.stack(positions), species, model.cutoff)
 
 
