@@ -15,7 +15,8 @@
 
 namespace tdn::TDN_ISA {
 
-template <typename T, int L> class EdgeKernel {
+/// FEW: most entries of K vanish or are constant, see couples_few().
+template <typename T, int L, bool FEW = false> class EdgeKernel {
  public:
   static constexpr int D = (L + 1) * (L + 1);
   using V = Vec<T>;
@@ -105,7 +106,23 @@ template <typename T, int L> class EdgeKernel {
     }
   }
 
+  /// Whether K of l_max 1 has the pattern of products that keep parity: K_kj = 0 for different k, j
+  /// > 0, and constant K_kk. Holds for exact couplings of O(3) paths.
+  static bool couples_few(const fused::Model<T> &m)
+  {
+    if (L != 1) return false;
+    for (int k = 0; k < D; ++k)
+      for (int j = 0; j < D; ++j)
+        for (int t = m.first_term[k * D + j]; t < m.first_term[k * D + j + 1]; ++t)
+          if ((k > 0 && j > 0 && k != j) || (m.terms[t].j > 0 && (k == 0) == (j == 0)))
+            return false;
+    return true;
+  }
+
  private:
+  static constexpr bool is_zero(int k, int j) { return FEW && k > 0 && j > 0 && k != j; }
+  static constexpr bool is_constant(int k, int j) { return FEW && (k == 0) == (j == 0); }
+
   const fused::Model<T> &model;
   const fused::Layer<T> &layer;
   const fused::Edges<T> &edges;
@@ -237,7 +254,8 @@ template <typename T, int L> class EdgeKernel {
       for (int k = 0; k < D; ++k) {
         V sum = block->matrix[k * D][e] * s[0];
         TDN_UNROLL
-        for (int j = 1; j < D; ++j) sum += block->matrix[k * D + j][e] * s[j];
+        for (int j = 1; j < D; ++j)
+          if (!is_zero(k, j)) sum += block->matrix[k * D + j][e] * s[j];
         store(at(messages, k, e) + v, w * sum);
       }
     }
@@ -394,7 +412,8 @@ template <typename T, int L> class EdgeKernel {
         TDN_UNROLL
         for (int k = 0; k < OUT; ++k) {
           TDN_UNROLL
-          for (int j = 0; j < D; ++j) sum[k] += block->matrix[k * D + j][e] * z[j];
+          for (int j = 0; j < D; ++j)
+            if (!is_zero(k, j)) sum[k] += block->matrix[k * D + j][e] * z[j];
         }
       }
       TDN_UNROLL
@@ -447,7 +466,8 @@ template <typename T, int L> class EdgeKernel {
       for (int j = 0; j < D; ++j) {
         p[j] = block->matrix[j][e] * go[0];
         TDN_UNROLL
-        for (int k = 1; k < OUT; ++k) p[j] += block->matrix[k * D + j][e] * go[k];
+        for (int k = 1; k < OUT; ++k)
+          if (!is_zero(k, j)) p[j] += block->matrix[k * D + j][e] * go[k];
         along += p[j] * z[j];
         p[j] *= aw;
         if (j > 0) by_gate += p[j] * z[j];
@@ -457,7 +477,8 @@ template <typename T, int L> class EdgeKernel {
       for (int k = 0; k < OUT; ++k) {
         const V factor = aw * go[k];
         TDN_UNROLL
-        for (int j = 0; j < D; ++j) by_matrix[k][j] += factor * z[j];
+        for (int j = 0; j < D; ++j)
+          if (!is_constant(k, j)) by_matrix[k][j] += factor * z[j];
       }
       store(t + v, p[0] * model.silu_scale * s * (T(1) + value * (T(1) - s)));
       store(t + stride + v, by_gate * (T(1) - g));
@@ -468,7 +489,8 @@ template <typename T, int L> class EdgeKernel {
     TDN_UNROLL
     for (int k = 0; k < OUT; ++k) {
       TDN_UNROLL
-      for (int j = 0; j < D; ++j) block->by_matrix[k * D + j][e] = sum_of<T>(by_matrix[k][j]);
+      for (int j = 0; j < D; ++j)
+        block->by_matrix[k * D + j][e] = is_constant(k, j) ? T(0) : sum_of<T>(by_matrix[k][j]);
     }
     for (int k = OUT; k < D; ++k)
       for (int j = 0; j < D; ++j) block->by_matrix[k * D + j][e] = 0;
@@ -513,7 +535,8 @@ template <typename T, int L> class EdgeKernel {
         s[j] = load(at(sums, j, e) + v);
         V q = block->matrix[j][e] * gradient[0];
         TDN_UNROLL
-        for (int k = 1; k < D; ++k) q += block->matrix[k * D + j][e] * gradient[k];
+        for (int k = 1; k < D; ++k)
+          if (!is_zero(k, j)) q += block->matrix[k * D + j][e] * gradient[k];
         along += q * s[j];
         q *= w;
         store(to_center + j * stride + v, load(to_center + j * stride + v) + q);
@@ -524,14 +547,16 @@ template <typename T, int L> class EdgeKernel {
       for (int k = 0; k < D; ++k) {
         gradient[k] *= w;
         TDN_UNROLL
-        for (int j = 0; j < D; ++j) by_matrix[k][j] += gradient[k] * s[j];
+        for (int j = 0; j < D; ++j)
+          if (!is_constant(k, j)) by_matrix[k][j] += gradient[k] * s[j];
       }
     }
     block->by_length[e] += sum_of<T>(by_length);
     TDN_UNROLL
     for (int k = 0; k < D; ++k) {
       TDN_UNROLL
-      for (int j = 0; j < D; ++j) block->by_matrix[k * D + j][e] += sum_of<T>(by_matrix[k][j]);
+      for (int j = 0; j < D; ++j)
+        if (!is_constant(k, j)) block->by_matrix[k * D + j][e] += sum_of<T>(by_matrix[k][j]);
     }
   }
 };

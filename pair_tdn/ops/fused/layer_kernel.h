@@ -61,19 +61,20 @@ template <typename T, int L> class LayerKernel {
     T *normed = scratch.take(chunk_size(m, D)), *center = scratch.take(chunk_size(m, D));
     T *middle = scratch.take(chunk_size(m, D)), *values = scratch.take(chunk_size(m, D)),
       *gates = scratch.take(chunk_size(m, 1));
-    EdgeKernel<T, L> kernel(m, w, edges, a, scratch, range);
-    for_chunks(range, [&](int64_t begin, int n) {
-      T *attended = a.attended + offset(m, begin, a.d_out);
-      node.norm(w.norm, a.x + offset(m, begin, D), normed, n, D);
-      node.linear(w.center, normed, center, n * D);
-      kernel.forward(begin, begin + n, center, attended);
-      if (!x_next) return;
-      add_attended(node, m, w, a, begin, n, middle);
-      feed_forward(node, w, middle, normed, values, gates, n, a.d_out);
-      T *next = x_next + offset(m, begin, a.d_out);
-      copy(middle, next, n * a.d_out * m.stride);
-      node.linear(w.feed_forward_out, values, next, n * a.d_out, true);
-      node.add_bias(w.feed_forward_out.bias, next, n, a.d_out);
+    with_kernel(m, w, edges, a, scratch, range, [&](auto &kernel) {
+      for_chunks(range, [&](int64_t begin, int n) {
+        T *attended = a.attended + offset(m, begin, a.d_out);
+        node.norm(w.norm, a.x + offset(m, begin, D), normed, n, D);
+        node.linear(w.center, normed, center, n * D);
+        kernel.forward(begin, begin + n, center, attended);
+        if (!x_next) return;
+        add_attended(node, m, w, a, begin, n, middle);
+        feed_forward(node, w, middle, normed, values, gates, n, a.d_out);
+        T *next = x_next + offset(m, begin, a.d_out);
+        copy(middle, next, n * a.d_out * m.stride);
+        node.linear(w.feed_forward_out, values, next, n * a.d_out, true);
+        node.add_bias(w.feed_forward_out.bias, next, n, a.d_out);
+      });
     });
   }
 
@@ -86,50 +87,53 @@ template <typename T, int L> class LayerKernel {
     T *normed = scratch.take(size), *center = scratch.take(size), *by_center = scratch.take(size);
     T *middle = scratch.take(size), *values = scratch.take(size), *by_middle = scratch.take(size),
       *by_attended = scratch.take(size), *gates = scratch.take(chunk_size(m, 1));
-    EdgeKernel<T, L> kernel(m, w, edges, a, scratch, range);
-    for_chunks(range, [&](int64_t begin, int n) {
-      const int rows = n * a.d_out;
-      // back through the feed-forward part and the residual sum, to o
-      add_attended(node, m, w, a, begin, n, middle);
-      node.norm(w.feed_forward_norm, middle, normed, n, a.d_out);
-      feed_forward_values(node, w, normed, values, gates, n, a.d_out);
-      const T *gradient = grad_next + offset(m, begin, a.d_out);
-      copy(gradient, by_middle, rows * m.stride);
-      T *by_values = by_center;    // free until the edge work
-      node.linear_vjp(w.feed_forward_out, gradient, by_values, rows);
-      node.gate_vjp(values, gates, by_values, n, a.d_out);
-      node.linear_vjp(w.feed_forward_values, by_values, normed, rows);
-      node.scalar_linear_vjp(w.feed_forward_gates, gates, normed, n, a.d_out);
-      node.norm_vjp(w.feed_forward_norm, middle, normed, by_middle, n, a.d_out);
-      node.linear_vjp(w.out, by_middle, by_attended, rows);
-      // edges, then c = W_d norm(x)
-      node.norm(w.norm, a.x + offset(m, begin, D), normed, n, D);
-      node.linear(w.center, normed, center, n * D);
-      clear(by_center, n * D * m.stride);
-      kernel.backward(begin, begin + n, center, by_attended, by_center, grad_rows);
-      T *to = grad_x + offset(m, begin, D);
-      spread_rows(m, by_middle, to, n, a.d_out);
-      node.linear_vjp(w.center, by_center, normed, n * D);
-      node.norm_vjp(w.norm, a.x + offset(m, begin, D), normed, to, n, D);
+    with_kernel(m, w, edges, a, scratch, range, [&](auto &kernel) {
+      for_chunks(range, [&](int64_t begin, int n) {
+        const int rows = n * a.d_out;
+        // back through the feed-forward part and the residual sum, to o
+        add_attended(node, m, w, a, begin, n, middle);
+        node.norm(w.feed_forward_norm, middle, normed, n, a.d_out);
+        feed_forward_values(node, w, normed, values, gates, n, a.d_out);
+        const T *gradient = grad_next + offset(m, begin, a.d_out);
+        copy(gradient, by_middle, rows * m.stride);
+        T *by_values = by_center;    // free until the edge work
+        node.linear_vjp(w.feed_forward_out, gradient, by_values, rows);
+        node.gate_vjp(values, gates, by_values, n, a.d_out);
+        node.linear_vjp(w.feed_forward_values, by_values, normed, rows);
+        node.scalar_linear_vjp(w.feed_forward_gates, gates, normed, n, a.d_out);
+        node.norm_vjp(w.feed_forward_norm, middle, normed, by_middle, n, a.d_out);
+        node.linear_vjp(w.out, by_middle, by_attended, rows);
+        // edges, then c = W_d norm(x)
+        node.norm(w.norm, a.x + offset(m, begin, D), normed, n, D);
+        node.linear(w.center, normed, center, n * D);
+        clear(by_center, n * D * m.stride);
+        kernel.backward(begin, begin + n, center, by_attended, by_center, grad_rows);
+        T *to = grad_x + offset(m, begin, D);
+        spread_rows(m, by_middle, to, n, a.d_out);
+        node.linear_vjp(w.center, by_center, normed, n * D);
+        node.norm_vjp(w.norm, a.x + offset(m, begin, D), normed, to, n, D);
+      });
     });
   }
 
   static void attend(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
                      const T *center, const Range &range)
   {
-    EdgeKernel<T, L> kernel(m, w, edges, a, {range.scratch}, range);
-    kernel.forward(range.begin, range.end, center + offset(m, range.begin, D),
-                   a.attended + offset(m, range.begin, a.d_out));
+    with_kernel(m, w, edges, a, {range.scratch}, range, [&](auto &kernel) {
+      kernel.forward(range.begin, range.end, center + offset(m, range.begin, D),
+                     a.attended + offset(m, range.begin, a.d_out));
+    });
   }
 
   static void attend_vjp(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
                          const T *center, const T *grad_attended, T *grad_center, T *grad_rows,
                          const Range &range)
   {
-    EdgeKernel<T, L> kernel(m, w, edges, a, {range.scratch}, range);
-    kernel.backward(range.begin, range.end, center + offset(m, range.begin, D),
-                    grad_attended + offset(m, range.begin, a.d_out),
-                    grad_center + offset(m, range.begin, D), grad_rows);
+    with_kernel(m, w, edges, a, {range.scratch}, range, [&](auto &kernel) {
+      kernel.backward(range.begin, range.end, center + offset(m, range.begin, D),
+                      grad_attended + offset(m, range.begin, a.d_out),
+                      grad_center + offset(m, range.begin, D), grad_rows);
+    });
   }
 
   /// Scalar row: element and bonds; every row: project(sum over edges of K_k0 w), in the order of
@@ -231,6 +235,21 @@ template <typename T, int L> class LayerKernel {
   static V model_out(const Model &m, const fused::Readout<T> &w, int v)
   {
     return m.silu_scale * load(w.out + v);
+  }
+
+  /// work(kernel) with the kernel that fits the coupling.
+  template <typename Work>
+  static void with_kernel(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
+                          Scratch<T> scratch, const Range &range, Work work)
+  {
+    if constexpr (L == 1) {
+      if (EdgeKernel<T, L>::couples_few(m)) {
+        EdgeKernel<T, L, true> kernel(m, w, edges, a, scratch, range);
+        return work(kernel);
+      }
+    }
+    EdgeKernel<T, L> kernel(m, w, edges, a, scratch, range);
+    work(kernel);
   }
 
   template <typename Visit> static void for_chunks(const Range &range, Visit visit)
