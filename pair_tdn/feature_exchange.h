@@ -25,13 +25,16 @@ class FeatureExchange {
   at::Tensor forward(const at::Tensor &owned)
   {
     auto rows = owned.contiguous();
-    if (n_rows() > n_owned()) {
+    if (copies()) {
       rows = at::empty({n_rows(), owned.size(1)}, owned.options());
       rows.slice(0, 0, n_owned()).copy_(owned);
     }
     fill(rows);
     return rows;
   }
+
+  /// Whether `forward` gives a copy; without, its rows are those it was given.
+  virtual bool copies() const { return n_rows() > n_owned(); }
 
   /// Gradient of all rows (n_rows, width) -> gradient of the owned rows (n_owned, width)
   at::Tensor adjoint(const at::Tensor &gradient)
@@ -53,11 +56,11 @@ class LocalExchange : public FeatureExchange {
       throw Error("the row map has fewer rows than there are owned atoms: give one row per atom");
     if (!map.slice(0, 0, n_owned_).equal(at::arange(n_owned_, map.options())))
       throw Error("the row map moves owned atoms: their rows come first, in their own order");
-    // nothing to write: then rows may be an alias of what a model still needs
-    if (map.size(0) > n_owned_) copied_ = map.slice(0, n_owned_);
+    copied_ = map.slice(0, n_owned_);
   }
 
   int64_t n_owned() const override { return n_owned_; }
+  bool copies() const override { return copied_.defined(); }
   int64_t n_rows() const override { return n_owned_ + (copied_.defined() ? copied_.size(0) : 0); }
 
   void fill(const at::Tensor &rows) override

@@ -97,7 +97,8 @@ def test_bytes_of_the_run_follow_from_its_remote_atoms(runs, name):
 def test_memory_is_that_of_the_run(runs, rates, name):
     system, model = planned(name)
     plan, seen = tabulate(model, system, rates), parse_plan(runs[name].output)
-    assert plan["MB of memory"][0] == pytest.approx(seen["MB of memory"][0], rel=TOLERANCE)
+    file = 0.4  # MB: a run counts the archive itself too
+    assert plan["MB of memory"][0] == pytest.approx(seen["MB of memory"][0], rel=TOLERANCE, abs=file)
     assert plan["ms per step"][0] > 0
 
 

@@ -2,7 +2,7 @@
 
 #define TDN_ISA avx2
 #define TDN_VECTOR_BYTES 32
-#include "layer_kernel.h"
+#include "kernel_table.h"
 
 namespace tdn::fused {
 

@@ -2,7 +2,7 @@
 
 #define TDN_ISA avx512
 #define TDN_VECTOR_BYTES 64
-#include "layer_kernel.h"
+#include "kernel_table.h"
 
 namespace tdn::fused {
 

@@ -2,7 +2,7 @@
 
 #define TDN_ISA portable
 #define TDN_VECTOR_BYTES 16
-#include "layer_kernel.h"
+#include "kernel_table.h"
 
 namespace tdn::fused {
 

@@ -2,9 +2,9 @@
 // node work again while they are in the cache.
 #pragma once
 
-#include "edge_kernel.h"
+#include "edge_backward.h"
+#include "edge_forward.h"
 #include "node_kernel.h"
-#include "rates.h"
 
 namespace tdn::TDN_ISA {
 
@@ -23,8 +23,8 @@ template <typename T, int L> class LayerKernel {
 
   static size_t scratch_size(const Model &m)
   {
-    return EdgeKernel<T, L>::scratch_size(m) + static_cast<size_t>(m.stride) * CHUNK * (8 * D + 4) +
-           64 * 16;
+    return EdgeWork<T, L, false>::scratch_size(m) +
+           static_cast<size_t>(m.stride) * CHUNK * (8 * D + 4) + 64 * 16;
   }
 
   static void send(const Model &m, const Weights &w, const T *x, T *rows, const Range &range)
@@ -61,7 +61,7 @@ template <typename T, int L> class LayerKernel {
     T *normed = scratch.take(chunk_size(m, D)), *center = scratch.take(chunk_size(m, D));
     T *middle = scratch.take(chunk_size(m, D)), *values = scratch.take(chunk_size(m, D)),
       *gates = scratch.take(chunk_size(m, 1));
-    with_kernel(m, w, edges, a, scratch, range, [&](auto &kernel) {
+    with_kernel<EdgeForward>(m, w, edges, a, scratch, range, [&](auto &kernel) {
       for_chunks(range, [&](int64_t begin, int n) {
         T *attended = a.attended + offset(m, begin, a.d_out);
         node.norm(w.norm, a.x + offset(m, begin, D), normed, n, D);
@@ -87,7 +87,7 @@ template <typename T, int L> class LayerKernel {
     T *normed = scratch.take(size), *center = scratch.take(size), *by_center = scratch.take(size);
     T *middle = scratch.take(size), *values = scratch.take(size), *by_middle = scratch.take(size),
       *by_attended = scratch.take(size), *gates = scratch.take(chunk_size(m, 1));
-    with_kernel(m, w, edges, a, scratch, range, [&](auto &kernel) {
+    with_kernel<EdgeBackward>(m, w, edges, a, scratch, range, [&](auto &kernel) {
       for_chunks(range, [&](int64_t begin, int n) {
         const int rows = n * a.d_out;
         // back through the feed-forward part and the residual sum, to o
@@ -119,7 +119,7 @@ template <typename T, int L> class LayerKernel {
   static void attend(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
                      const T *center, const Range &range)
   {
-    with_kernel(m, w, edges, a, {range.scratch}, range, [&](auto &kernel) {
+    with_kernel<EdgeForward>(m, w, edges, a, {range.scratch}, range, [&](auto &kernel) {
       kernel.forward(range.begin, range.end, center + offset(m, range.begin, D),
                      a.attended + offset(m, range.begin, a.d_out));
     });
@@ -129,7 +129,7 @@ template <typename T, int L> class LayerKernel {
                          const T *center, const T *grad_attended, T *grad_center, T *grad_rows,
                          const Range &range)
   {
-    with_kernel(m, w, edges, a, {range.scratch}, range, [&](auto &kernel) {
+    with_kernel<EdgeBackward>(m, w, edges, a, {range.scratch}, range, [&](auto &kernel) {
       kernel.backward(range.begin, range.end, center + offset(m, range.begin, D),
                       grad_attended + offset(m, range.begin, a.d_out),
                       grad_center + offset(m, range.begin, D), grad_rows);
@@ -237,18 +237,18 @@ template <typename T, int L> class LayerKernel {
     return m.silu_scale * load(w.out + v);
   }
 
-  /// work(kernel) with the kernel that fits the coupling.
-  template <typename Work>
+  /// work(kernel) with the forward or backward kernel that fits the coupling.
+  template <template <typename, int, bool> class Kernel, typename Work>
   static void with_kernel(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
                           Scratch<T> scratch, const Range &range, Work work)
   {
     if constexpr (L == 1) {
-      if (EdgeKernel<T, L>::couples_few(m)) {
-        EdgeKernel<T, L, true> kernel(m, w, edges, a, scratch, range);
+      if (EdgeWork<T, L, true>::couples_few(m)) {
+        Kernel<T, L, true> kernel(m, w, edges, a, scratch, range);
         return work(kernel);
       }
     }
-    EdgeKernel<T, L> kernel(m, w, edges, a, scratch, range);
+    Kernel<T, L, false> kernel(m, w, edges, a, scratch, range);
     work(kernel);
   }
 
@@ -349,90 +349,5 @@ template <typename T, int L> class LayerKernel {
     }
   }
 };
-
-/// Picks the template of a model's l_max.
-template <typename T> struct Dispatch {
-  using Model = fused::Model<T>;
-#define TDN_FOR_DEGREE(CALL)          \
-  switch (m.l_max) {                  \
-    case 0:                           \
-      return LayerKernel<T, 0>::CALL; \
-    case 1:                           \
-      return LayerKernel<T, 1>::CALL; \
-    case 2:                           \
-      return LayerKernel<T, 2>::CALL; \
-    default:                          \
-      return LayerKernel<T, 3>::CALL; \
-  }
-  static size_t scratch_size(const Model &m) { TDN_FOR_DEGREE(scratch_size(m)) }
-  static void embed(const Model &m, const fused::Embedding<T> &w, const fused::Edges<T> &e,
-                    const int64_t *s, T *x, const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(embed(m, w, e, s, x, r))
-  }
-  static void embed_vjp(const Model &m, const fused::Embedding<T> &w, const fused::Edges<T> &e,
-                        const T *g, const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(embed_vjp(m, w, e, g, r))
-  }
-  static void send(const Model &m, const fused::Layer<T> &w, const T *x, T *rows,
-                   const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(send(m, w, x, rows, r))
-  }
-  static void send_vjp(const Model &m, const fused::Layer<T> &w, const T *x, const T *g, T *gx,
-                       const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(send_vjp(m, w, x, g, gx, r))
-  }
-  static void update(const Model &m, const fused::Layer<T> &w, const fused::Edges<T> &e,
-                     const fused::LayerArrays<T> &a, T *x, const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(update(m, w, e, a, x, r))
-  }
-  static void update_vjp(const Model &m, const fused::Layer<T> &w, const fused::Edges<T> &e,
-                         const fused::LayerArrays<T> &a, const T *g, T *gx, T *gr,
-                         const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(update_vjp(m, w, e, a, g, gx, gr, r))
-  }
-  static void attend(const Model &m, const fused::Layer<T> &w, const fused::Edges<T> &e,
-                     const fused::LayerArrays<T> &a, const T *c, const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(attend(m, w, e, a, c, r))
-  }
-  static void attend_vjp(const Model &m, const fused::Layer<T> &w, const fused::Edges<T> &e,
-                         const fused::LayerArrays<T> &a, const T *c, const T *g, T *gc, T *gr,
-                         const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(attend_vjp(m, w, e, a, c, g, gc, gr, r))
-  }
-  static void readout(const Model &m, const fused::Readout<T> &w, const T *x, T *v, T *gx,
-                      const fused::Range<T> &r)
-  {
-    TDN_FOR_DEGREE(readout(m, w, x, v, gx, r))
-  }
-#undef TDN_FOR_DEGREE
-};
-
-template <typename T> constexpr fused::Kernels<T> table(const char *name)
-{
-  using D = Dispatch<T>;
-  return {.name = name,
-          .lanes = LANES<T>,
-          .scratch_size = D::scratch_size,
-          .pack = pack<T>,
-          .embed = D::embed,
-          .embed_vjp = D::embed_vjp,
-          .send = D::send,
-          .send_vjp = D::send_vjp,
-          .update = D::update,
-          .update_vjp = D::update_vjp,
-          .attend = D::attend,
-          .attend_vjp = D::attend_vjp,
-          .readout = D::readout,
-          .register_loop = register_loop<T>,
-          .product_loop = product_loop<T>};
-}
 
 }    // namespace tdn::TDN_ISA

@@ -1,0 +1,203 @@
+// The forward pass of the edge work: softmax block by block, and the sum over the edges of a
+// center.
+#pragma once
+
+#include "edge_work.h"
+
+namespace tdn::TDN_ISA {
+
+/// See edge_work.h for the formulas.
+template <typename T, int L, bool FEW> class EdgeForward : public EdgeWork<T, L, FEW> {
+  using Base = EdgeWork<T, L, FEW>;
+  using V = Vec<T>;
+  using Segment = typename Base::Segment;
+  using Base::arrays;
+  using Base::at;
+  using Base::block;
+  using Base::D;
+  using Base::edges;
+  using Base::first_center;
+  using Base::highest;
+  using Base::is_zero;
+  using Base::layer;
+  using Base::model;
+  using Base::multiply;
+  using Base::n_segments;
+  using Base::probabilities;
+  using Base::range;
+  using Base::rescale;
+  using Base::row;
+  using Base::scalars;
+  using Base::segment;
+  using Base::segments;
+  using Base::spread;
+  using Base::stride;
+  using Base::sum_heads;
+  using Base::sums;
+  using Base::total;
+  using Base::vectors;
+  using Base::weights;
+
+ public:
+  using Base::Base;
+
+  /// `center` and `attended` point to the first center of the range.
+  void forward(int64_t begin, int64_t end, const T *center, T *attended)
+  {
+    first_center = begin;
+    range.lap(fused::NODES);
+    for (int64_t i = begin; i < end; ++i)
+      if (edges.first[i] == edges.first[i + 1]) clear(attended + row(i));
+    int64_t i = begin;    // the center of the next edge
+    for (int64_t e = edges.first[begin]; e < edges.first[end]; e += EDGES) {
+      const int64_t left = edges.first[end] - e;
+      block->prepare(model, layer.radial, edges, e, static_cast<int>(left < EDGES ? left : EDGES));
+      segments(i, end);
+      range.lap(fused::GEOMETRY);
+      this->template make_messages<false>(center);
+      range.lap(fused::MESSAGES);
+      multiply();
+      range.lap(fused::PRODUCTS);
+      make_logits();
+      for (int s = 0; s < n_segments; ++s) forward_segment(segment[s], attended);
+      range.lap(fused::ATTENTION);
+    }
+  }
+
+ private:
+  void clear(T *attended) const
+  {
+    for (int k = 0; k < arrays.d_out * stride; ++k) attended[k] = 0;
+  }
+
+  /// lrelu(x) = 0.6 x + 0.4 x (2 sigmoid(x) - 1) = x (0.2 + 0.8 sigmoid(x))
+  void make_logits()
+  {
+    for (int e = 0; e < block->n; ++e) {
+      const T *x = scalars + e * 3 * stride + 2 * stride;
+      sum_heads(probabilities + e * model.n_heads, [&](int v) TDN_FLATTEN {
+        const V value = load(x + v);
+        return load(layer.query + v) * value * (T(0.2) + T(0.8) * sigmoid<T>(value));
+      });
+    }
+  }
+
+  /// Logits of a segment -> u exp(logit - highest); sums of earlier blocks follow the reference.
+  void softmax(const Segment &part)
+  {
+    const int heads = model.n_heads;
+    if (part.starts)
+      for (int h = 0; h < heads; ++h) {
+        highest[h] = layer.constant ? layer.constant[h] : T(-1e30);
+        total[h] = layer.constant ? T(1) : T(0);
+      }
+    for (int h = 0; h < heads; ++h) {
+      T most = highest[h];
+      for (int e = part.begin; e < part.end; ++e) {
+        const T logit = probabilities[e * heads + h];
+        most = logit > most ? logit : most;
+      }
+      rescale[h] = highest[h] - most;
+      highest[h] = most;
+      for (int e = part.begin; e < part.end; ++e) probabilities[e * heads + h] -= most;
+    }
+    exponentials(rescale, heads);
+    exponentials(probabilities + part.begin * heads, (part.end - part.begin) * heads);
+    for (int h = 0; h < heads; ++h) total[h] *= rescale[h];
+    for (int e = part.begin; e < part.end; ++e)
+      for (int h = 0; h < heads; ++h)
+        total[h] += probabilities[e * heads + h] *= block->envelope[e];
+  }
+
+  static void exponentials(T *x, int n)
+  {
+    constexpr int N = LANES<T>;
+    int k = 0;
+    for (; k + N <= n; k += N) store(x + k, exp_of<T>(load(x + k)));
+    if (k == n) return;
+    T rest[N] = {};
+    for (int l = 0; k + l < n; ++l) rest[l] = x[k + l];
+    store(rest, exp_of<T>(load(rest)));
+    for (int l = 0; k + l < n; ++l) x[k + l] = rest[l];
+  }
+
+  /// The published denominator is 1e-16 more than the sum.
+  void normalize_center(const Segment &part, T *attended)
+  {
+    const int heads = model.n_heads;
+    for (int h = 0; h < heads; ++h)
+      rescale[h] = T(1) / (total[h] + (layer.constant ? T(0) : T(1e-16)));
+    for (int64_t e = edges.first[part.center]; e < edges.first[part.center + 1]; ++e)
+      for (int h = 0; h < heads; ++h) arrays.attention[e * heads + h] *= rescale[h];
+    scale_rows(attended);
+  }
+
+  /// attended *= rescale, head by head
+  void scale_rows(T *attended)
+  {
+    for (int v = 0; v < stride; v += LANES<T>) {
+      const V factor = spread(rescale, v);
+      for (int k = 0; k < arrays.d_out; ++k)
+        store(attended + k * stride + v, load(attended + k * stride + v) * factor);
+    }
+  }
+
+  void forward_segment(const Segment &part, T *attended)
+  {
+    const int heads = model.n_heads;
+    T *const out = attended + row(part.center);
+    softmax(part);
+    if (!part.starts) {
+      for (int64_t e = edges.first[part.center]; e < block->begin; ++e)
+        for (int h = 0; h < heads; ++h) arrays.attention[e * heads + h] *= rescale[h];
+      scale_rows(out);
+    }
+    for (int e = part.begin; e < part.end; ++e)
+      for (int h = 0; h < heads; ++h)
+        arrays.attention[(block->begin + e) * heads + h] = probabilities[e * heads + h];
+    if (arrays.d_out == 1) add_segment<1>(part, out);
+    else add_segment<D>(part, out);
+    if (part.ends) normalize_center(part, out);
+  }
+
+  /// z of an edge at channels v ..
+  TDN_INLINE void gated(int e, int v, V (&z)[D]) const
+  {
+    const T *t = scalars + e * 3 * stride + v;
+    const V value = load(t);
+    z[0] = model.silu_scale * value * sigmoid<T>(value);
+    if constexpr (D > 1) {
+      const V gate = model.sigmoid_scale * sigmoid<T>(load(t + stride));
+      TDN_UNROLL
+      for (int k = 1; k < D; ++k) z[k] = gate * load(at(vectors, k - 1, e) + v);
+    }
+  }
+
+  /// out += sum over the segment's edges of p w K z
+  template <int OUT> void add_segment(const Segment &part, T *out)
+  {
+    for (int v = 0; v < stride; v += LANES<T>) {
+      V sum[OUT];
+      TDN_UNROLL
+      for (int k = 0; k < OUT; ++k) sum[k] = part.starts ? V{} : load(out + k * stride + v);
+      for (int e = part.begin; e < part.end; ++e) {
+        V z[D];
+        gated(e, v, z);
+        const V factor =
+            spread(probabilities + e * model.n_heads, v) * load(weights + e * stride + v);
+        TDN_UNROLL
+        for (int j = 0; j < D; ++j) z[j] *= factor;
+        TDN_UNROLL
+        for (int k = 0; k < OUT; ++k) {
+          TDN_UNROLL
+          for (int j = 0; j < D; ++j)
+            if (!is_zero(k, j)) sum[k] += block->matrix[k * D + j][e] * z[j];
+        }
+      }
+      TDN_UNROLL
+      for (int k = 0; k < OUT; ++k) store(out + k * stride + v, sum[k]);
+    }
+  }
+};
+
+}    // namespace tdn::TDN_ISA
