@@ -225,8 +225,14 @@ template <typename T> class FusedEvaluator : public Evaluator {
     return 1000000000 * static_cast<int64_t>(now.tv_sec) + now.tv_nsec;
   }
 
-  /// Buffers of layer k: all layers keep theirs for the gradient, else they take turns.
-  T *x_of(int k) { return room(x_, recorded() ? k : k % 2, n_owned_ * width()); }
+  /// Buffers of layer k: all layers keep theirs for the gradient, else they take turns. The first
+  /// lends its own to the last, since the embedding is cheap to compute again.
+  bool lends_first() const { return recorded() && n_layers() > 2; }
+  T *x_of(int k)
+  {
+    const int slot = k == 0 && lends_first() ? n_layers() - 1 : k;
+    return room(x_, recorded() ? slot : k % 2, n_owned_ * width());
+  }
   fused::LayerArrays<T> arrays_of(int k)
   {
     const int slot = recorded() ? k : 0;
@@ -237,14 +243,19 @@ template <typename T> class FusedEvaluator : public Evaluator {
             .d_out = d_out(k)};
   }
 
-  void forward()
+  void embed()
   {
-    pass_ = 0;
     T *x = x_of(0);
     in_parts([&](int, const fused::Range<T> &range) {
       kernels_.embed(weights_.model(), weights_.embedding, edges_,
                      graph_.species.template const_data_ptr<int64_t>(), x, range);
     });
+  }
+
+  void forward()
+  {
+    pass_ = 0;
+    embed();
     for (int k = 0; k < n_layers(); ++k) {
       send(weights_.layers[k], x_of(k));
       fill_rows();
@@ -367,6 +378,7 @@ template <typename T> class FusedEvaluator : public Evaluator {
   void backward_layer(int k, const T *grad_next, T *grad_x, T *grad_rows)
   {
     const auto &layer = weights_.layers[k];
+    if (k == 0 && lends_first()) embed();
     if (k + 1 < n_layers() || kind_ == ForceKind::CORRECTION) restore_rows(k);
     const auto copies = clear_rows(grad_rows);
     const auto arrays = arrays_of(k);

@@ -22,6 +22,7 @@ from tdn.model import TDN
 MODELS: dict[str, dict[str, Any]] = {
     "l0": {"l_max": 0, "n_channels": 6, "n_heads": 3},
     "l1": {"l_max": 1, "n_channels": 20, "n_heads": 4, "pair_embedding": "sum"},
+    "l1 deep": {"l_max": 1, "n_channels": 8, "n_heads": 2, "n_layers": 4},
     "l1 wide": {"l_max": 1, "n_channels": 64, "n_heads": 1, "n_layers": 1},
     "l2 so3": {"l_max": 2, "n_channels": 12, "n_heads": 3, "paths": "so3", "norm": "layer"},
     "l3": {"l_max": 3, "n_channels": 12, "n_heads": 4, "n_layers": 1},
