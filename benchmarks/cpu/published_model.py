@@ -3,13 +3,14 @@
 Nothing is merged, shared or left out: every linear map acts on all d components of all edges although alpha, the gate
 and the head read component 0 alone, the degree embedding is projected edge by edge, each product makes its own K_e from
 the CP factors, each block has its own radial network, and biases are added in place. What the published code does
-before (neighbor search, removal of isolated atoms) is not part of it. Weights ask for no gradient, so a linear map on
-edges keeps no copy of its input, as it would in the published code. Written from the formulas of the paper
-(arXiv 2507.01131, Sec. 3.2) and the documented behavior of its code.
+before (neighbor search, removal of isolated atoms) is not part of it. Weights ask for no gradient unless wanted, so a
+linear map on edges keeps no copy of its input, as it would in the published code. Written from the formulas of the
+paper (arXiv 2507.01131, Sec. 3.2) and the documented behavior of its code.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -32,8 +33,19 @@ class LinearOnAll(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.register_buffer("weight", weight.detach().clone())
-        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.weight, self.bias = weight, bias
+
+    def own(self, trained: bool) -> None:
+        """Replace the given weights by copies: parameters, or constants."""
+        for name in ("weight", "bias"):
+            value = getattr(self, name)
+            if value is not None:
+                delattr(self, name)
+                value = value.detach().clone()
+                if trained:
+                    self.register_parameter(name, nn.Parameter(value))
+                else:
+                    self.register_buffer(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, d, C_in) -> (n, d, C_out)."""
@@ -131,6 +143,7 @@ class PublishedAttention(nn.Module):
             torch.cat([ours.values.weight, ours.gates.weight]), torch.cat([ours.values_bias, ours.gates.bias])
         )
         self.project = LinearOnAll(ours.out.weight, ours.out.bias)
+        self.dropout = ours.dropout
 
     def forward(self, x: Tensor, source: Tensor, target: Tensor, harmonics: Tensor, basis: Tensor) -> Tensor:
         """(n_atoms, d, C) -> (n_atoms, d, C); edges go from ``source`` to ``target``."""
@@ -140,7 +153,7 @@ class PublishedAttention(nn.Module):
         message = self.first_product(message, harmonics, weight)
         alpha = self.alpha(message)[:, 0].view(n_edges, n_heads, -1)
         logits = (smooth_leaky_relu(alpha) * self.query).sum(-1)
-        attention = softmax_per_center(logits, target, len(x))
+        attention = F.dropout(softmax_per_center(logits, target, len(x)), self.dropout, self.training)
         values = self.second_product(gate(self.values(message)), harmonics, weight)
         values = values.view(n_edges, x.size(1), n_heads, -1) * attention.view(n_edges, 1, n_heads, 1)
         return self.project(torch.zeros_like(x).index_add(0, target, values.flatten(2)))
@@ -164,10 +177,17 @@ class Block(nn.Module):
 
 
 class PublishedOrder(nn.Module):
-    """Energy and its gradient as the published code computes them, from a ``paper`` model with CP factors."""
+    """Energy and forces as the published code computes them, from a ``paper`` model with CP factors.
 
-    def __init__(self, ours: TDN) -> None:
+    Args:
+        ours: the model.
+        weights: ``constant`` copies; ``trained``, copies that are parameters of their own, with dropout in ``train()``;
+            or ``shared``, the model's own, whose gradients a single backward pass fills.
+    """
+
+    def __init__(self, ours: TDN, weights: str = "constant") -> None:
         super().__init__()
+        ours = ours if weights == "shared" else copy.deepcopy(ours)
         network, config = ours.network, ours.config
         coupling, embedding = network.geometry.coupling, network.embedding
         if config.smooth or not isinstance(coupling, CPCoupling):
@@ -184,25 +204,58 @@ class PublishedOrder(nn.Module):
         self.norm = Norm(network.norm)
         self.head_hidden = LinearOnAll(network.head_hidden.weight, network.head_hidden.bias)
         self.head_out = LinearOnAll(network.head_out.weight, network.head_out.bias)
-        self.eval().requires_grad_(False)
+        head = network.force_head
+        self.force_head = None if head is None else PublishedAttention(head.attention, coupling)
+        self.force_project = None if head is None else LinearOnAll(head.project.weight)
+        self.take_weights(weights)
+
+    def take_weights(self, weights: str) -> None:
+        """Make copies of the weights that the model was built with, unless they are shared."""
+        self.eval()
+        if weights == "shared":
+            return
+        for module in self.modules():
+            if isinstance(module, LinearOnAll):
+                module.own(weights == "trained")
+        self.requires_grad_(weights == "trained")
 
     def forward(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Energies of the structures (n_graphs,) and forces (n_atoms, 3), the gradient by the positions."""
-        moved = torch.zeros(len(graph.species), 3, dtype=graph.vectors.dtype, requires_grad=True)
+        energy, forces = self.with_gradient(graph, training=False)
+        return energy.detach(), forces
+
+    def with_gradient(self, graph: Graph, training: bool = True) -> tuple[Tensor, Tensor]:
+        """Energies and minus their gradient by the positions, which a loss can be differentiated through."""
+        moved = torch.zeros(len(graph.species), 3, dtype=graph.vectors.dtype, device=graph.vectors.device)
         source, target = graph.neighbor, graph.center
+        moved.requires_grad_()
         energy = self.energy(graph, moved[source] - moved[target] + graph.vectors)
-        (gradient,) = torch.autograd.grad(energy.sum(), moved)
-        return energy.detach(), -gradient
+        (gradient,) = torch.autograd.grad(energy.sum(), moved, create_graph=training)
+        return energy, -gradient
+
+    def with_direct(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Energies (n_graphs,) and forces (n_atoms, 3) of the direct head."""
+        x, edges = self.features(graph, graph.vectors)
+        forces = self.force_project(self.force_head(x, *edges))[:, 1:4, 0]
+        return self.read_energy(graph, x), forces
 
     def energy(self, graph: Graph, vectors: Tensor) -> Tensor:
         """Edge vectors (n_edges, 3) -> per-atom energy of each structure (n_graphs,)."""
+        return self.read_energy(graph, self.features(graph, vectors)[0])
+
+    def features(self, graph: Graph, vectors: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Edge vectors (n_edges, 3) -> features (n_atoms, d, C) behind the last norm, and what blocks read of edges."""
         distances = vectors.norm(dim=1)
         harmonics = spherical_harmonics(vectors / distances.unsqueeze(1), self.l_max)
         edges = (graph.neighbor, graph.center, harmonics, self.basis(distances).unsqueeze(1))
         x = self.embed(graph.species, *edges)
         for block in self.blocks:
             x = block(x, *edges)
-        values = self.head_out(activation(self.head_hidden(self.norm(x))))  # (n_atoms, d, 1)
+        return self.norm(x), edges
+
+    def read_energy(self, graph: Graph, x: Tensor) -> Tensor:
+        """Features (n_atoms, d, C) -> per-atom energy of each structure (n_graphs,)."""
+        values = self.head_out(activation(self.head_hidden(x)))  # (n_atoms, d, 1)
         total = values.new_zeros(graph.n_graphs, *values.shape[1:]).index_add(0, graph.batch, values)
         return (total / math.sqrt(self.avg_n_atoms))[:, 0, 0]
 
@@ -211,7 +264,7 @@ class PublishedOrder(nn.Module):
         dim, n_channels = harmonics.size(1), self.expand.weight.size(0)
         one_hot = F.one_hot(species + 1, MAX_ATOM_TYPE).to(basis.dtype)
         atoms = F.pad(self.atom_types(one_hot.unsqueeze(1)), (0, 0, 0, dim - 1))
-        ones = F.pad(torch.ones(len(species), 1, n_channels, dtype=basis.dtype), (0, 0, 0, dim - 1))
+        ones = F.pad(basis.new_ones(len(species), 1, n_channels), (0, 0, 0, dim - 1))
         messages = self.degree_product(self.expand(ones)[source], harmonics, self.degree_radial(basis))
         messages = self.degree_project(messages)
         return atoms + torch.zeros_like(atoms).index_add(0, target, messages) / math.sqrt(self.avg_degree)

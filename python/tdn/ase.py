@@ -1,24 +1,38 @@
-"""TDN models in ASE: ``atoms.calc = TDNCalculator("water.tdn.pt")``."""
+"""TDN models in ASE: ``atoms.calc = TDNCalculator("water.tdn.pt")``, and ``predict`` for many structures at once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from tdn.batches import in_batches, predict_batch
 from tdn.data import graph_from_atoms
+from tdn.data.graph import Graph, given
 from tdn.deploy.deployed import DeployedModel
 from tdn.errors import TDNError
-from tdn.loading import load
-from tdn.model import TDN
+from tdn.loading import check_device, load
+from tdn.model.potential import Potential
+from tdn.model.prediction import Prediction
+
+
+class NoStressError(TDNError, PropertyNotImplementedError):
+    """Stress of a structure or a model that has none; ASE's own code looks for the second of its bases."""
 
 
 class TDNCalculator(Calculator):
     """Energy (eV), per-atom energies, forces (eV/angstrom) and stress (eV/angstrom^3) of a TDN model.
+
+    One evaluation gives all properties; they are kept until positions, cell, elements or periodicity change.
+    ``free_energy`` is the energy: there are no electrons at a temperature. Stresses of single atoms are not given:
+    the energy of a message-passing model does not say which atom a part of the stress belongs to.
 
     Args:
         model: checkpoint, archive, or a model that is loaded already.
@@ -32,6 +46,7 @@ class TDNCalculator(Calculator):
     them. Direct forces have no stress.
     """
 
+    name = "tdn"
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]  # ASE's base class does not call it a ClassVar
         "energy",
         "free_energy",
@@ -42,15 +57,14 @@ class TDNCalculator(Calculator):
 
     def __init__(
         self,
-        model: str | Path | TDN | DeployedModel,
+        model: str | Path | Potential | DeployedModel,
         device: str = "cpu",
         dtype: str | torch.dtype | None = None,
         forces: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        loaded = load(model) if isinstance(model, str | Path) else model
-        self.model = in_precision(loaded, dtype).to(device)
+        self.model = ready(model, device, dtype)
         self.device = device
         self.forces = forces or self.model.force_kinds[0]
 
@@ -64,28 +78,73 @@ class TDNCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         structure = self.atoms  # a copy that ASE keeps
         assert structure is not None
-        stress = bool(structure.pbc.all()) and self.forces != "direct"
-        if "stress" in (properties or ()) and not stress:
-            raise TDNError(
+        if "stress" in (properties or ()) and not (structure.pbc.all() and self.forces != "direct"):
+            raise NoStressError(
                 f"there is no stress for pbc {structure.pbc.tolist()} and {self.forces} forces; "
                 "use a structure periodic in three directions and forces='gradient'"
             )
         graph = graph_from_atoms(structure, self.model.elements, self.model.cutoff)
-        result = self.model(graph.to(self.device, self.model.dtype), stress=stress, forces=self.forces)
-        assert result.forces is not None
-        factor = len(structure) if self.model.energy_convention == "per_atom" else 1
-        energy = factor * result.energy.item()
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "energies": factor * result.atom_energies.cpu().numpy(),
-            "forces": result.forces.double().cpu().numpy(),
-        }
-        if result.stress is not None:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(result.stress[0].double().cpu().numpy())
+        (self.results,) = results_of(self.model, [graph], self.device, self.forces)
 
 
-def in_precision(model: TDN | DeployedModel, dtype: str | torch.dtype | None) -> TDN | DeployedModel:
+def predict(
+    model: str | Path | Potential | DeployedModel,
+    structures: Iterable[Atoms],
+    batch_size: int = 16,
+    device: str = "cpu",
+    dtype: str | torch.dtype | None = None,
+    forces: str | None = None,
+) -> list[Atoms]:
+    """Evaluate many structures, several at a time: the same numbers as one at a time, in less time.
+
+    Args:
+        model: checkpoint, archive, or a model that is loaded already.
+        structures: any mixture of molecules, surfaces, crystals and single atoms.
+        batch_size: structures evaluated together.
+        device: as of ``TDNCalculator``.
+        dtype: as of ``TDNCalculator``.
+        forces: as of ``TDNCalculator``.
+
+    Returns:
+        Copies, in the same order, with all properties of ``TDNCalculator`` stored: ``get_potential_energy()``,
+        ``get_forces()`` and, in structures with three periods, ``get_stress()`` answer at once, and
+        ``ase.io.write("results.xyz", ...)`` writes them.
+
+    Raises:
+        TDNError: a structure that the model cannot take; the message starts with its number.
+    """
+    return list(predict_each(model, structures, batch_size, device, dtype, forces))
+
+
+def predict_each(
+    model: str | Path | Potential | DeployedModel,
+    structures: Iterable[Atoms],
+    batch_size: int = 16,
+    device: str = "cpu",
+    dtype: str | torch.dtype | None = None,
+    forces: str | None = None,
+) -> Iterator[Atoms]:
+    """``predict`` as an iterator that holds one batch at a time, for more structures than fit in memory."""
+    loaded = ready(model, device, dtype)
+    kind = forces or loaded.force_kinds[0]
+    for batch in in_batches(enumerate(structures), batch_size):
+        graphs = [numbered_graph(number, atoms, loaded) for number, atoms in batch]
+        for (_, atoms), results in zip(batch, results_of(loaded, graphs, device, kind), strict=True):
+            copy = atoms.copy()
+            copy.calc = SinglePointCalculator(copy, **results)
+            yield copy
+
+
+def ready(
+    model: str | Path | Potential | DeployedModel, device: str, dtype: str | torch.dtype | None
+) -> Potential | DeployedModel:
+    """The model, loaded if it is a file, in the asked precision on the device, without the dropout of training."""
+    check_device(device)
+    loaded = in_precision(load(model) if isinstance(model, str | Path) else model, dtype)
+    return loaded.to(device) if isinstance(loaded, DeployedModel) else loaded.to(device).eval()
+
+
+def in_precision(model: Potential | DeployedModel, dtype: str | torch.dtype | None) -> Potential | DeployedModel:
     """The model in the asked precision; an archive's is fixed when it is deployed."""
     if dtype is None:
         return model
@@ -97,3 +156,38 @@ def in_precision(model: TDN | DeployedModel, dtype: str | torch.dtype | None) ->
     if isinstance(model, DeployedModel):
         raise TDNError(f"this archive is {model.dtype} and {wanted} was asked for; deploy it in that precision")
     return model.in_dtype(wanted)
+
+
+def numbered_graph(number: int, atoms: Atoms, model: Potential | DeployedModel) -> Graph:
+    """Graph of one of many structures; a complaint says which."""
+    try:
+        return graph_from_atoms(atoms, model.elements, model.cutoff)
+    except TDNError as problem:
+        raise TDNError(f"structure {number}: {problem}") from None
+
+
+def results_of(model: Potential | DeployedModel, graphs: list[Graph], device: str, forces: str) -> list[dict[str, Any]]:
+    """Results of each structure under ASE's names; stress where there is one."""
+
+    def has_stress(graph: Graph) -> bool:
+        return forces != "direct" and bool((given(graph.volume) > 0).any())
+
+    graph, output = predict_batch(model, graphs, model.dtype, device, has_stress, forces=forces)
+    return split_results(graph, output)
+
+
+def split_results(graph: Graph, output: Prediction) -> list[dict[str, Any]]:
+    """Results of each structure of a joined graph, in numpy's float64."""
+    assert output.forces is not None
+    ends = graph.sizes.cumsum(0)[:-1].tolist()
+    forces = np.split(output.forces.double().cpu().numpy(), ends)
+    energies = np.split(output.atom_energies.cpu().numpy(), ends)
+    results: list[dict[str, Any]] = [
+        {"energy": energy, "free_energy": energy, "energies": energies[k], "forces": forces[k]}
+        for k, energy in enumerate(output.energy.tolist())
+    ]
+    if output.stress is not None:
+        for result, volume, stress in zip(results, given(graph.volume), output.stress.double().cpu(), strict=True):
+            if volume > 0:
+                result["stress"] = full_3x3_to_voigt_6_stress(stress.numpy())
+    return results

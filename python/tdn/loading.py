@@ -9,10 +9,10 @@ from tdn.errors import TDNError
 
 if TYPE_CHECKING:
     from tdn.deploy.deployed import DeployedModel
-    from tdn.model import TDN
+    from tdn.model.potential import Potential
 
 
-def load(path: str | Path, device: str = "cpu") -> TDN | DeployedModel:
+def load(path: str | Path, device: str = "cpu") -> Potential | DeployedModel:
     """Load a trained model.
 
     Args:
@@ -20,13 +20,14 @@ def load(path: str | Path, device: str = "cpu") -> TDN | DeployedModel:
         device: torch device.
 
     Returns:
-        A model that is called with a :class:`tdn.data.graph.Graph`; both kinds have ``elements``, ``cutoff``,
-        ``dtype`` and ``energy_convention``.
+        A model that is called with a :class:`tdn.data.graph.Graph`: a :class:`tdn.model.TDN`, a baseline
+        (docs/baselines.md) or an archive's; all have ``elements``, ``cutoff``, ``dtype`` and ``energy_convention``.
 
     Raises:
-        TDNError: missing or unreadable file, or a format newer than this package.
+        TDNError: missing or unreadable file, a format newer than this package, or no such device.
     """
     path = Path(path)
+    check_device(device)
     if not path.is_file():
         raise TDNError(f"model file '{path}' does not exist; give a checkpoint or an archive *.tdn.pt")
     from tdn.deploy.archive import is_archive
@@ -37,3 +38,15 @@ def load(path: str | Path, device: str = "cpu") -> TDN | DeployedModel:
     from tdn.training.checkpoint import load_model
 
     return load_model(path).to(device)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not know or does not find."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise TDNError(f"the device is {device!r}, which torch does not know; use 'cpu' or 'cuda'") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise TDNError(f"the device is {device!r} but torch sees no GPU; use 'cpu'")

@@ -95,3 +95,12 @@ def test_graph_in_another_precision_is_refused():
     model = random_model(("C", "H", "O"))
     with pytest.raises(TDNError, match=r"use graph\.to\(dtype=model\.dtype\)"):
         model(graph_of(model, structures.ethanol()).to(dtype=torch.float32))
+
+
+@pytest.mark.parametrize(
+    ("device", "sentence"), [("gpu", "which torch does not know; use 'cpu'"), ("cuda", "torch sees no GPU; use 'cpu'")]
+)
+def test_device_is_checked(device, sentence, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TDNError, match=sentence):
+        TDNCalculator(random_model(("Si",)), device=device)

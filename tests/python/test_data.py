@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
-from tiny import crystals, isolated, labeled, write
+from ase.constraints import FixAtoms
+from tiny import crystals, labeled
 
-from tdn.data import collate, energy_scale, graph_from_atoms, read_labeled, reference_energies
-from tdn.data.dataset import elements_of, read_frames, unused_names, without_references
-from tdn.data.references import given_references, least_squares_references
+from tdn.data import Structure, collate, graph_from_atoms, graph_from_structure
+from tdn.data.dataset import read_frames, unused_names, without_references
+from tdn.data.references import (
+    choose_references,
+    composition,
+    energy_scale,
+    given_references,
+    least_squares_references,
+)
 from tdn.errors import TDNError
 
 ELEMENTS = ("Cu", "Au")
@@ -104,6 +112,33 @@ class TestRefusedStructures:
             graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True)
 
 
+class TestStructures:
+    def test_graph_is_that_of_the_same_atoms(self):
+        (atoms,) = crystals(1)
+        first = graph_from_structure(Structure.from_atoms(atoms), ELEMENTS, 3.5)
+        second = graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True)
+        for name, value in vars(second).items():
+            assert getattr(first, name) == value if name == "n_graphs" else torch.equal(getattr(first, name), value)
+        assert graph_from_structure(Structure.from_atoms(atoms), ELEMENTS, 3.5, labels=False).energy is None
+
+    def test_forces_on_held_atoms_are_no_labels(self):
+        (atoms,) = crystals(1)
+        atoms.set_constraint(FixAtoms([1, 3]))
+        for graph in (
+            graph_from_structure(Structure.from_atoms(atoms), ELEMENTS, 3.5),
+            graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True),
+        ):
+            assert graph.forces.isfinite().all(dim=1).tolist() == [True, False, True, False]
+
+    def test_complaint_starts_with_the_name(self):
+        structure = Structure.from_atoms(crystals(1)[0], "structure 2 of a.xyz")
+        with pytest.raises(TDNError, match=r"^structure 2 of a\.xyz: element Au is not in the model"):
+            graph_from_structure(structure, ("Cu",), 3.5)
+        bare = Structure.from_atoms(bulk("Cu"), "structure 3 of a.xyz")
+        with pytest.raises(TDNError, match=r"^structure 3 of a\.xyz: .* neither energy nor forces; name them"):
+            graph_from_structure(bare, ELEMENTS, 3.5)
+
+
 class TestCollate:
     def test_edges_and_labels_are_those_of_the_parts(self):
         parts = [graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True) for atoms in crystals(3)]
@@ -140,17 +175,6 @@ class TestCollate:
 
 
 class TestFiles:
-    def test_isolated_atoms_are_kept_apart(self, tmp_path):
-        data = read_labeled([write(tmp_path / "a.xyz", [*crystals(2), isolated("Au")])], ELEMENTS, 3.5)
-        assert (len(data), len(data.isolated), data.files) == (2, 1, ["a.xyz"])
-        assert 2.0 < data.min_distance < 2.7
-        assert data.average_degree == sum(len(graph.center) for graph in data.graphs) / 8
-
-    def test_complaint_names_file_and_structure(self, tmp_path):
-        path = write(tmp_path / "a.xyz", [*crystals(2), isolated("Ag")])
-        with pytest.raises(TDNError, match=r"^structure 2 of a\.xyz: element Ag is not in the model"):
-            read_labeled([path], ELEMENTS, 3.5)
-
     def test_missing_file(self, tmp_path):
         with pytest.raises(TDNError, match=r"nothing\.xyz' does not exist; correct the path"):
             read_frames(tmp_path / "nothing.xyz")
@@ -182,9 +206,6 @@ class TestFiles:
         with pytest.raises(TDNError, match=r"a\.xyz'"):
             read_frames(tmp_path / "a.xyz")
 
-    def test_elements_by_atomic_number(self):
-        assert elements_of([Atoms("OH2"), Atoms("AuC")]) == ("H", "C", "O", "Au")
-
 
 class TestReferences:
     def graphs(self, energies=(-3.0, -5.0)):
@@ -202,21 +223,34 @@ class TestReferences:
         atoms.calc = SinglePointCalculator(atoms, energy=energy)
         return graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True)
 
+    def choose(self, graphs, isolated_atoms=(), wish="auto"):
+        energies = torch.cat([graph.energy for graph in graphs])
+        return choose_references(wish, composition(graphs, 2), energies, isolated_atoms, ELEMENTS)
+
     def test_least_squares_finds_exact_sums(self):
-        energies, source = reference_energies(self.graphs(), [], ELEMENTS)
+        energies, source = self.choose(self.graphs())
         assert energies == pytest.approx([-3.0, -5.0])
         assert source == "least squares"
 
     def test_isolated_atoms_come_first(self):
         isolated_atoms = [self.atom("Cu", -1.0), self.atom("Au", -2.0)]
-        assert reference_energies(self.graphs(), isolated_atoms, ELEMENTS) == ([-1.0, -2.0], "isolated atoms")
+        assert self.choose(self.graphs(), isolated_atoms) == ([-1.0, -2.0], "isolated atoms")
+        assert self.choose(self.graphs(), isolated_atoms, "least_squares")[1] == "least squares"
 
     def test_isolated_atoms_of_some_elements_are_not_enough(self):
-        assert reference_energies(self.graphs(), [self.atom("Cu", -1.0)], ELEMENTS)[1] == "least squares"
+        assert self.choose(self.graphs(), [self.atom("Cu", -1.0)])[1] == "least squares"
+
+    def test_structures_without_energies_are_left_out_of_the_fit(self):
+        graphs = self.graphs()
+        energies = torch.cat([graph.energy for graph in graphs])
+        counts = torch.cat([composition(graphs, 2), torch.tensor([[5.0, 0.0]]).double()])
+        fitted = least_squares_references(counts, torch.cat([energies, torch.tensor([torch.nan]).double()]))
+        assert fitted == pytest.approx([-3.0, -5.0])
 
     def test_single_composition_gives_the_smallest_solution(self):
         graphs = self.graphs()[:1] * 3
-        fitted = torch.tensor(least_squares_references(graphs, ELEMENTS))
+        energies = torch.cat([graph.energy for graph in graphs])
+        fitted = torch.tensor(least_squares_references(composition(graphs, 2), energies))
         torch.testing.assert_close(fitted @ torch.tensor([2.0, 1.0]), torch.tensor(-11.0))
         torch.testing.assert_close(fitted, torch.tensor([2.0, 1.0]) * -11.0 / 5.0)
 
@@ -230,12 +264,13 @@ class TestReferences:
         assert float(without_references(graph, [-3.0, -5.0]).energy) == pytest.approx(0.0)
 
     def test_scale_is_the_rms_force(self):
-        graphs = [graph_from_atoms(atoms, ELEMENTS, 3.5, labels=True) for atoms in crystals(2)]
-        forces = torch.cat([graph.forces for graph in graphs])
-        assert energy_scale(graphs, [0.0, 0.0]) == pytest.approx(float(forces.square().mean().sqrt()))
+        counts, energies = torch.ones(1, 2).double(), torch.zeros(1).double()
+        assert energy_scale(0.25, counts, energies, [0.0, 0.0]) == 0.5
+        assert energy_scale(0.0, counts, energies, [0.0, 0.0]) == 1.0
 
     def test_scale_without_forces_is_the_spread_of_energies(self):
         graphs = self.graphs()
+        counts, energies = composition(graphs, 2), torch.cat([graph.energy for graph in graphs])
         per_atom = torch.tensor([-11.0 / 3, -18.0 / 4, -12.0 / 4])
-        assert energy_scale(graphs, [0.0, 0.0]) == pytest.approx(float(per_atom.std(correction=0)))
-        assert energy_scale(graphs, [-3.0, -5.0]) == 1.0
+        assert energy_scale(None, counts, energies, [0.0, 0.0]) == pytest.approx(float(per_atom.std(correction=0)))
+        assert energy_scale(None, counts, energies, [-3.0, -5.0]) == 1.0

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from tiny import crystals, labeled
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from tdn.data import Graph, graph_from_atoms
 from tdn.model import TDN, ModelConfig
 from tdn.training.config import TrainingConfig
 from tdn.training.evaluation import error_table, evaluate
-from tdn.training.loss import loss_of
-from tdn.training.metrics import ErrorSums, differences
+from tdn.training.loss import LOSSES, loss_of, loss_terms, weighted_mean, weights_of
+from tdn.training.metrics import METRICS, Difference, ErrorSums, batch_sums, differences
 from tdn.training.schedule import learning_rate_factor
 
 NAN = float("nan")
@@ -28,6 +29,8 @@ class Output:
     energy: Tensor
     forces: Tensor
     stress: Tensor | None = None
+    direct_forces: Tensor | None = None
+    kind: str = "gradient"
 
 
 def two_structures(energy=(0.0, 0.0), stress_labels=(True, False)) -> Graph:
@@ -57,16 +60,39 @@ def constant_output(energy=(1.0, -6.0), force=0.5, stress=None) -> Output:
 
 class TestDifferences:
     def test_energy_is_per_atom(self):
-        assert differences(constant_output(), two_structures())["energy"].tolist() == [1.0, -2.0]
+        energy = differences(constant_output(), two_structures())["energy"]
+        assert (energy.error.tolist(), energy.weight.tolist()) == ([1.0, -2.0], [1.0, 1.0])
 
-    def test_missing_labels_are_left_out(self):
+    def test_energy_of_a_per_atom_model(self):
+        graph = two_structures(energy=(0.0, 3.0))
+        assert differences(constant_output(), graph, "per_atom")["energy"].error.tolist() == [1.0, -7.0]
+
+    def test_missing_labels_have_no_weight(self):
         errors = differences(constant_output(), two_structures(energy=(NAN, 0.0)))
-        assert errors["energy"].tolist() == [-2.0]
-        assert errors["force"].tolist() == [0.5] * 9
+        assert (errors["energy"].error.tolist(), errors["energy"].weight.tolist()) == ([0.0, -2.0], [0.0, 1.0])
+        assert errors["force"].error.tolist() == [[0.0] * 3] + [[0.5] * 3] * 3
+        assert errors["force"].weight.tolist() == [[0.0] * 3] + [[1.0] * 3] * 3
 
     def test_stress_of_labeled_structures_only(self):
-        assert differences(constant_output(stress=0.1), two_structures())["stress"].tolist() == [0.1] * 9
+        stress = differences(constant_output(stress=0.1), two_structures())["stress"]
+        assert stress.error.flatten().tolist() == [0.1] * 9 + [0.0] * 9
+        assert stress.weight.flatten().tolist() == [1.0] * 9 + [0.0] * 9
         assert "stress" not in differences(constant_output(), two_structures())
+
+    def test_direct_head_beside_gradient_forces(self):
+        output = constant_output()
+        output.kind, output.direct_forces = "gradient", 2.0 * output.forces
+        errors = differences(output, two_structures())
+        assert errors["direct_force"].error.tolist() == [[0.0] * 3] + [[1.0] * 3] * 3
+        output.kind = "direct"  # then they are the forces themselves
+        assert "direct_force" not in differences(output, two_structures())
+
+    def test_missing_label_gives_no_gradient(self):
+        output = constant_output()
+        output.forces.requires_grad_()
+        force = differences(output, two_structures())["force"]
+        (gradient,) = torch.autograd.grad((force.weight * force.error.square()).sum(), output.forces)
+        assert gradient.tolist() == [[0.0] * 3] + [[1.0] * 3] * 3
 
 
 class TestErrorSums:
@@ -78,18 +104,43 @@ class TestErrorSums:
 
     def test_property_without_labels_is_absent(self):
         sums = ErrorSums()
-        sums.add({"force": torch.zeros(0), "energy": torch.tensor([2.0])})
+        sums.add({"force": Difference(torch.zeros(2), torch.zeros(2)), "energy": torch.tensor([2.0])})
         assert set(sums.result()) == {"energy_mae", "energy_rmse"}
 
     def test_nothing_counted(self):
         assert ErrorSums().result() == {}
+        assert ErrorSums().reduced(lambda tensor: tensor).result() == {}
+
+    def test_force_error_of_the_paper(self):
+        """Root over atoms of the squared vectors in each structure, then the mean over structures."""
+        output, graph = constant_output(), two_structures()
+        graph = replace(graph, forces=torch.zeros(4, 3, dtype=torch.float64))
+        output.forces[0] = torch.tensor([3.0, 4.0, 0.0])
+        sums = ErrorSums()
+        sums.add(differences(output, graph), graph)
+        assert sums.result()["force_structure_rmse"] == pytest.approx(1e3 * (5.0 + math.sqrt(0.75)) / 2)
+        assert sums.result()["force_rmse"] == pytest.approx(1e3 * math.sqrt((25.0 + 9 * 0.25) / 12))
+
+    def test_every_error_of_a_run_is_defined(self):
+        output = constant_output(stress=0.1)
+        output.kind, output.direct_forces = "gradient", output.forces
+        sums = ErrorSums()
+        sums.add(differences(output, two_structures()), two_structures())
+        assert set(sums.result()) == set(METRICS)
+
+    def test_sums_over_processes(self):
+        parts = [ErrorSums(), ErrorSums()]
+        parts[0].add({"energy": torch.tensor([1.0, 2.0])})
+        parts[1].add({"energy": torch.tensor([3.0])})
+        other = torch.stack([parts[1].sums["energy"]])
+        assert parts[0].reduced(lambda tensor: tensor + other).result()["energy_mae"] == pytest.approx(2000.0)
 
 
 class TestLoss:
     weights = TrainingConfig(energy_weight=3.0, force_weight=5.0, stress_weight=7.0)
 
-    def loss(self, output, graph):
-        return float(loss_of(differences(output, graph), graph, self.weights))
+    def loss(self, output, graph, **options):
+        return float(loss_of(differences(output, graph), graph, replace(self.weights, **options)))
 
     def test_energy_and_forces(self):
         expected = 3.0 * (1.0 + 4.0) / 2 + 5.0 * 0.25
@@ -107,6 +158,83 @@ class TestLoss:
     def test_batch_without_energies(self):
         graph = two_structures(energy=(NAN, NAN))
         assert self.loss(constant_output(), graph) == pytest.approx(5.0 * 0.25)
+
+    def test_batch_without_labels(self):
+        graph = two_structures(energy=(NAN, NAN))
+        assert self.loss(constant_output(), replace(graph, forces=NAN * graph.forces)) == 0.0
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("mse", (9.0 + 16.0 + 4.0 + 1.0) / 9),
+            ("mae", (3.0 + 4.0 + 2.0 + 1.0) / 9),
+            ("huber", (2 * (3.0 - 0.5) + 2 * (4.0 - 0.5) + 2 * (2.0 - 0.5) + 1.0) / 2 / 9),
+            ("rmse", math.sqrt((25.0 + 4.0 + 1.0) / 3)),
+            ("norm", (5.0 + 2.0 + 1.0) / 3),
+        ],
+    )
+    def test_losses_of_forces(self, name, expected):
+        output = constant_output(energy=(0.0, 0.0))
+        output.forces = torch.tensor([[9.0, 9, 9], [3, 4, 0], [0, -2, 0], [0, 0, 1]], dtype=torch.float64)
+        loss = self.loss(output, two_structures(), force_loss=name, huber_delta=1.0)
+        assert loss == pytest.approx(5.0 * expected)
+
+    def test_cosine_is_blind_to_lengths(self):
+        graph, output = two_structures(), constant_output(energy=(0.0, 0.0))
+        graph.forces[1:] = torch.tensor([[2.0, 0, 0], [0, 1, 0], [0, 0, -1]])
+        output.forces = torch.tensor([[1.0, 1, 1], [5, 0, 0], [3, 0, 0], [0, 0, 3]], dtype=torch.float64)
+        assert self.loss(output, graph, force_loss="cosine") == pytest.approx(5.0 * (0.0 + 1.0 + 2.0) / 3)
+
+    @pytest.mark.parametrize(("name", "expected"), [("mae", 1.5), ("huber", (0.5 + 1.5) / 2)])
+    def test_losses_of_energies(self, name, expected):
+        loss = self.loss(constant_output(force=0.0), two_structures(), energy_loss=name, huber_delta=1.0)
+        assert loss == pytest.approx(3.0 * expected)
+
+    @pytest.mark.parametrize("name", sorted(LOSSES["force"]))
+    def test_gradients_are_finite_where_errors_vanish(self, name):
+        output = constant_output(force=0.0)
+        output.forces.requires_grad_()
+        errors = differences(output, two_structures())
+        loss = loss_of(errors, two_structures(), replace(self.weights, force_loss=name))
+        assert torch.autograd.grad(loss, output.forces)[0].isfinite().all()
+
+    @pytest.mark.parametrize("name", sorted(LOSSES["force"]))
+    def test_shares_of_a_batch_add_up(self, name):
+        """Terms of two structures alone, divided by the labels of both, are the loss of the batch."""
+        options = replace(self.weights, force_loss=name, energy_loss="mae")
+        graph, output = two_structures(), constant_output()
+        whole = loss_of(differences(output, graph), graph, options)
+        parts = []
+        for index in (0, 1):
+            atoms = graph.batch == index
+            batch = graph.batch[atoms] - index
+            one = replace(graph, batch=batch, species=graph.species[atoms], forces=graph.forces[atoms], n_graphs=1)
+            one = replace(one, energy=graph.energy[[index]], volume=graph.volume[[index]])
+            answer = Output(output.energy[[index]], output.forces[atoms])
+            parts.append(loss_terms(differences(answer, one), one, options))
+        counts = {key: parts[0][key].number + parts[1][key].number for key in parts[0]}
+        split = sum(weighted_mean(terms, weights_of(options), counts) for terms in parts)
+        torch.testing.assert_close(split, whole)
+
+    @pytest.mark.parametrize("name", sorted(LOSSES["force"]))
+    def test_loss_and_sums_can_be_traced(self, name):
+        """Nothing in them depends on the values: one trace serves every batch of the same shape."""
+        options = replace(self.weights, force_loss=name)
+        graph = replace(two_structures(), vectors=torch.zeros(0, 3))
+
+        def step(energy, forces, labels):
+            labeled_graph = replace(graph, forces=labels)
+            errors = differences(Output(energy, forces), labeled_graph)
+            return loss_of(errors, labeled_graph, options), batch_sums(errors, labeled_graph)["force_structure"]
+
+        output = constant_output()
+        other = graph.forces.roll(1, 0)
+        traced = make_fx(step)(output.energy, output.forces, graph.forces)
+        for labels in (graph.forces, other):
+            for found, expected in zip(
+                traced(output.energy, output.forces, labels), step(output.energy, output.forces, labels), strict=True
+            ):
+                torch.testing.assert_close(found, expected)
 
 
 class TestEvaluate:

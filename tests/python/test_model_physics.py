@@ -222,12 +222,34 @@ def test_a_model_without_envelope_fails_at_the_cutoff():
     assert abs(slopes[1] - slopes[0]) > 1e-6
 
 
-@pytest.mark.parametrize("setting", ({"l_max": 0}, {"cp_rank": 8, "paths": "so3"}, {"pair_embedding": "sum"}))
+OTHER_SETTINGS = (
+    {"l_max": 0},
+    {"cp_rank": 8, "paths": "so3"},
+    {"pair_embedding": "sum"},
+    {"path_weights": "separate"},
+    {"path_weights": "separate", "l_max": 2, "paths": "so3"},
+)
+
+
+@pytest.mark.parametrize("setting", OTHER_SETTINGS)
 def test_other_settings_run_and_keep_symmetry(setting):
     atoms = structures.ethanol()
     model = random_model(elements_of(atoms), **setting)
     turned = moved(atoms, Rotation.random(random_state=1).as_matrix())
     assert energy_of(model, turned) == pytest.approx(energy_of(model, atoms), rel=1e-9)
+
+
+def test_separate_path_weights_that_are_equal_are_shared_ones():
+    atoms = structures.ethanol()
+    shared = random_model(elements_of(atoms), l_max=2)
+    separate = random_model(elements_of(atoms), l_max=2, path_weights="separate")
+    n_paths = separate.config.n_path_weights
+    assert n_paths == 11  # of the 15 triples up to degree 2, those with an even sum
+    state = shared.network.state_dict()
+    for name in [name for name in state if name.endswith(("radial.last.weight", "radial.last.bias"))]:
+        state[name] = torch.cat([state[name]] * n_paths)
+    separate.network.load_state_dict(state)
+    assert energy_of(separate, atoms) == pytest.approx(energy_of(shared, atoms), rel=1e-12)
 
 
 def test_cp_form_at_exact_rank_equals_the_exact_product():

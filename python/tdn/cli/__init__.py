@@ -11,7 +11,7 @@ from tdn import __version__
 from tdn.errors import TDNError
 
 #: Modules of this package with ``add_parser(subparsers)`` and ``run(args)``; heavy imports belong inside ``run``.
-COMMANDS = ("train", "evaluate", "deploy", "inspect", "plan", "profile", "import_airs")
+COMMANDS = tuple("train evaluate relax deploy inspect plan profile data convert index import_airs".split())
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,45 +1,73 @@
-"""``tdn evaluate``: errors of a model on labeled structures."""
+"""``tdn evaluate``: errors of a model on labeled structures of any format, by element and by size of the force."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tdn.cli.source_options import add_source_options, open_sources
+
+if TYPE_CHECKING:
+    from tdn.analysis.evaluation import Evaluation
+    from tdn.data.source import Source
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = subparsers.add_parser("evaluate", help="errors of a model on labeled structures", description=__doc__)
     parser.add_argument("model", help="checkpoint of tdn train or archive of tdn deploy")
-    parser.add_argument("data", nargs="+", help="files that ASE reads, with energies and forces")
+    parser.add_argument("data", nargs="+", help="extended XYZ, anything else ASE reads, LMDB of PubChemQCR, OC20, OC22")
+    add_source_options(parser)
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N structures, evenly spread over the data")
     parser.add_argument("--batch-size", type=int, default=4, help="structures predicted together (default 4)")
-    parser.add_argument("--plot", metavar="PNG", help="write a parity plot")
-    parser.add_argument("--json", action="store_true", help="print the errors as JSON instead of a table")
+    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument("--plot", metavar="PNG", help="write parity plots and errors by element and force")
+    parser.add_argument("--csv", metavar="FILE", help="write the errors of each structure")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON instead of tables")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Predict and print."""
-    import tdn
-    from tdn.data import read_labeled
+    from tdn.analysis.report import as_dict, report
     from tdn.errors import TDNError
     from tdn.files import check_target
-    from tdn.training.evaluation import error_table, evaluate
 
     if args.batch_size < 1:
         raise TDNError(f"--batch-size is {args.batch_size}; give a positive number")
+    for path in filter(None, (args.plot, args.csv)):
+        check_target(path, overwrite=True)
+    source, result = evaluated(args)
     if args.plot:
-        check_target(args.plot, overwrite=True)
-    model = tdn.load(args.model)
-    data = read_labeled(args.data, model.elements, model.cutoff)
-    graphs = data.graphs + data.isolated
-    result = evaluate(model, graphs, model.dtype, batch_size=args.batch_size)
-    if args.plot:
-        from tdn.training.plots import plot_parity
+        from tdn.analysis.plots import plot_parity
 
         plot_parity(result, Path(args.plot))
     if args.json:
-        print(json.dumps({"n_structures": len(graphs), **result.errors}, indent=1))
-    else:
-        print(f"{len(graphs)} structures of {', '.join(data.files)}")
-        print(error_table(result.errors))
+        print(json.dumps({"files": source.file_names, "left_out": source.left_out, **as_dict(result)}, indent=1))
+        return
+    print(f"{result.n_structures} structures ({result.n_atoms} atoms) of {', '.join(source.file_names)}")
+    for reason, number in source.left_out.items():
+        print(f"left out: {number} ({reason})")
+    print(report(result))
+
+
+def evaluated(args: argparse.Namespace) -> tuple[Source, Evaluation]:
+    """The data that were read, and their errors."""
+    from collections import deque
+    from contextlib import nullcontext
+
+    import tdn
+    from tdn.analysis.evaluation import evaluate
+    from tdn.analysis.report import structure_log
+    from tdn.analysis.stream import labeled_graphs, spread
+    from tdn.data.progress import tracked
+
+    model = tdn.load(args.model, args.device)
+    source = spread(open_sources(args.data, args), args.limit)
+    names: deque[str] = deque()
+    graphs = labeled_graphs(source, model.elements, model.cutoff, names if args.csv else None)
+    with structure_log(args.csv, names) if args.csv else nullcontext() as log:
+        graphs = tracked(graphs, len(source), "evaluating")
+        return source, evaluate(model, graphs, model.dtype, args.device, args.batch_size, log)

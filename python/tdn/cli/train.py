@@ -10,6 +10,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     """Describe the command."""
     parser = subparsers.add_parser("train", help="train a model as a YAML file says", description=__doc__)
     parser.add_argument("config", help="YAML file with the sections model, data, training and run_dir")
+    parser.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="train tdn, schnet or painn instead of the file's architecture, with the same elements and cutoff, other "
+        "options at their defaults, in the folder run_dir-NAME",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--resume", action="store_true", help="go on with an interrupted run (exactly, if max_time is not set)"
@@ -23,4 +29,9 @@ def run(args: argparse.Namespace) -> None:
     from tdn.training.config import load_config
     from tdn.training.run import train
 
-    train(load_config(args.config), resume=args.resume, overwrite=args.overwrite, tell=partial(print, flush=True))
+    train(
+        load_config(args.config, args.architecture),
+        resume=args.resume,
+        overwrite=args.overwrite,
+        tell=partial(print, flush=True),
+    )

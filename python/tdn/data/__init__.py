@@ -9,29 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tdn.data.build import graph_from_atoms
-    from tdn.data.dataset import LabeledSet, read_labeled
+    from tdn.data.build import graph_from_atoms, graph_from_structure
     from tdn.data.graph import Graph, collate
     from tdn.data.neighbors import neighbor_list
-    from tdn.data.references import energy_scale, reference_energies
+    from tdn.data.source import Source, open_source
+    from tdn.data.structure import Structure
 
 __all__ = [
     "Graph",
-    "LabeledSet",
+    "Source",
+    "Structure",
     "collate",
-    "energy_scale",
     "graph_from_atoms",
+    "graph_from_structure",
     "neighbor_list",
-    "read_labeled",
-    "reference_energies",
+    "open_source",
 ]
 
 _MODULES = {
-    "build": ("graph_from_atoms",),
-    "dataset": ("LabeledSet", "read_labeled"),
+    "build": ("graph_from_atoms", "graph_from_structure"),
     "graph": ("Graph", "collate"),
     "neighbors": ("neighbor_list",),
-    "references": ("energy_scale", "reference_energies"),
+    "source": ("Source", "open_source"),
+    "structure": ("Structure",),
 }
 
 

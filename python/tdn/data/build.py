@@ -1,8 +1,9 @@
-"""One structure of ASE to one graph, with labels where the structure carries them."""
+"""One structure to one graph, with labels where the structure carries them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ase.data import chemical_symbols
 
 from tdn.data.graph import Graph
 from tdn.data.neighbors import neighbor_list
+from tdn.data.structure import Structure, fixed_atoms
 from tdn.errors import TDNError
 
 #: Pairs closer than this are taken for broken input (angstrom); the shortest bond, H2, has 0.74.
@@ -19,28 +21,53 @@ TOO_CLOSE = 0.2
 
 
 def graph_from_atoms(atoms: Atoms, elements: Sequence[str], cutoff: float, labels: bool = False) -> Graph:
-    """Build the graph of one structure, float64.
+    """Build the graph of one structure of ASE, float64.
 
     Args:
         atoms: the structure; energy, forces and stress are taken from its calculator's stored results.
         elements: the model's chemical symbols; the index is the species.
         cutoff: angstrom.
-        labels: fill ``energy``, ``forces``, ``stress``; a missing energy or missing forces become NaN.
+        labels: fill ``energy``, ``forces``, ``stress``; a missing energy, missing forces and the forces of atoms that
+            constraints hold become NaN.
 
     Raises:
         TDNError: for an element that is not in the model, overlapping atoms, labels that are not numbers.
     """
-    center, neighbor, vectors = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
+    graph = bare_graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, elements, cutoff)
+    return replace(graph, **read_labels(atoms)) if labels else graph
+
+
+def graph_from_structure(structure: Structure, elements: Sequence[str], cutoff: float, labels: bool = True) -> Graph:
+    """Build the graph of one structure of a source, float64; arguments and errors as of :func:`graph_from_atoms`.
+
+    Every complaint starts with the structure's name.
+    """
+    try:
+        graph = bare_graph(structure.numbers, structure.positions, structure.cell, structure.pbc, elements, cutoff)
+        return replace(graph, **structure_labels(structure)) if labels else graph
+    except TDNError as problem:
+        raise TDNError(f"{structure.name}: {problem}") from None
+
+
+def bare_graph(
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    cell: np.ndarray,
+    periodic: np.ndarray,
+    elements: Sequence[str],
+    cutoff: float,
+) -> Graph:
+    """Graph without labels of atoms (n,), positions (n, 3), a cell (3, 3) and its periodic directions (3,)."""
+    center, neighbor, vectors = neighbor_list(positions, cell, periodic, cutoff)
     check_distances(center, neighbor, vectors)
-    volume = float(atoms.cell.volume) if atoms.pbc.all() else 0.0
+    volume = abs(float(np.linalg.det(cell))) if np.all(periodic) else 0.0
     return Graph(
-        species=torch.from_numpy(species_of(atoms.numbers, elements)),
+        species=torch.from_numpy(species_of(numbers, elements)),
         center=torch.from_numpy(center),
         neighbor=torch.from_numpy(neighbor),
         vectors=torch.from_numpy(vectors),
-        batch=torch.zeros(len(atoms), dtype=torch.int64),
+        batch=torch.zeros(len(numbers), dtype=torch.int64),
         volume=torch.tensor([volume], dtype=torch.float64),
-        **(read_labels(atoms) if labels else {}),
     )
 
 
@@ -88,14 +115,33 @@ def read_labels(atoms: Atoms) -> dict[str, Any]:
             "name them energy (eV), forces (eV/angstrom) and stress (eV/angstrom^3) in the file"
         )
     use_stress = "stress" in results and bool(atoms.pbc.all())
-    stress = atoms.get_stress(voigt=False) if use_stress else np.zeros((3, 3))
-    given = {"energy": energy, "forces": forces, "stress": stress}
-    for name, value in given.items():
+    stress = atoms.get_stress(voigt=False) if use_stress else None
+    for name, value in {"energy": energy, "forces": forces, "stress": stress}.items():
         if value is not None and not np.isfinite(value).all():
             raise TDNError(f"the label {name} holds a value that is not a finite number; remove the structure")
+    return labels_of(len(atoms), energy, forces, stress, fixed_atoms(atoms))
+
+
+def structure_labels(structure: Structure) -> dict[str, Any]:
+    """Labels of a structure of a source, as :func:`read_labels`."""
+    if structure.energy is None and structure.forces is None:
+        raise TDNError(
+            "the structure has neither energy nor forces; name them energy (eV), forces (eV/angstrom) and stress "
+            "(eV/angstrom^3) in the file"
+        )
+    stress = structure.stress if structure.pbc.all() else None
+    return labels_of(len(structure), structure.energy, structure.forces, stress, structure.fixed)
+
+
+def labels_of(n_atoms: int, energy: float | None, forces: Any, stress: Any, fixed: np.ndarray | None) -> dict[str, Any]:
+    """Labels as fields of ``Graph``, NaN where they are missing or an atom was held."""
+    given = np.full((n_atoms, 3), np.nan) if forces is None else np.array(forces, float)
+    if fixed is not None:
+        given[fixed] = np.nan
+    tension = np.zeros((3, 3)) if stress is None else np.array(stress, float)
     return {
         "energy": torch.tensor([np.nan if energy is None else float(energy)], dtype=torch.float64),
-        "forces": torch.as_tensor(np.full((len(atoms), 3), np.nan) if forces is None else np.array(forces, float)),
-        "stress": torch.as_tensor(np.array(stress, float)).reshape(1, 3, 3),
-        "has_stress": torch.tensor([use_stress]),
+        "forces": torch.from_numpy(given),
+        "stress": torch.from_numpy(tension).reshape(1, 3, 3),
+        "has_stress": torch.tensor([stress is not None]),
     }

@@ -31,6 +31,12 @@ class Graph:
     stress: Tensor | None = None  #: (n_graphs, 3, 3) eV/angstrom^3, label, ASE's sign (tension positive)
     has_stress: Tensor | None = None  #: (n_graphs,) bool, which rows of ``stress`` are labels
 
+    @property
+    def sizes(self) -> Tensor:
+        """Number of atoms of each structure, (n_graphs,) int64; its shape follows from the graph's alone."""
+        ones = torch.ones_like(self.batch)
+        return torch.zeros(self.n_graphs, dtype=torch.int64, device=ones.device).index_add(0, self.batch, ones)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
         """Copy with every tensor on ``device`` and every floating-point tensor in ``dtype``."""
         changes: dict[str, Any] = {}

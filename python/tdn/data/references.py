@@ -14,22 +14,8 @@ from tdn.errors import TDNError
 
 def composition(graphs: Sequence[Graph], n_elements: int) -> Tensor:
     """Number of atoms of each element, shape ``(len(graphs), n_elements)`` float64."""
-    return torch.stack([torch.bincount(graph.species, minlength=n_elements) for graph in graphs]).double()
-
-
-def reference_energies(graphs: Sequence[Graph], isolated: Sequence[Graph], elements: Sequence[str]) -> tuple[list, str]:
-    """Energy per element that the model's own part is added to, and where it comes from.
-
-    Energies of isolated atoms when the files hold one for each element, else a least-squares fit of the total
-    energies. In data of a single composition (water) the fit fixes only a sum; the smallest solution is taken.
-
-    Returns:
-        Energies in eV in the order of ``elements``, and ``"isolated atoms"`` or ``"least squares"``.
-    """
-    known = isolated_energies(isolated)
-    if len(known) == len(elements):
-        return [known[species] for species in range(len(elements))], "isolated atoms"
-    return least_squares_references(graphs, elements), "least squares"
+    rows = [torch.bincount(graph.species, minlength=n_elements) for graph in graphs]
+    return torch.stack(rows).double() if rows else torch.zeros(0, n_elements, dtype=torch.float64)
 
 
 def isolated_energies(isolated: Sequence[Graph]) -> dict[int, float]:
@@ -38,13 +24,40 @@ def isolated_energies(isolated: Sequence[Graph]) -> dict[int, float]:
     return {species: energy for species, energy in energies if math.isfinite(energy)}
 
 
-def least_squares_references(graphs: Sequence[Graph], elements: Sequence[str]) -> list[float]:
-    """Minimum-norm least squares of the total energies against the composition, eV, float64."""
-    labeled = [graph for graph in graphs if torch.isfinite(given(graph.energy)[0])]
-    if not labeled:
-        return [0.0] * len(elements)
-    energies = torch.cat([given(graph.energy) for graph in labeled])
-    counts = composition(labeled, len(elements))
+def choose_references(
+    wish: str | dict, counts: Tensor, energies: Tensor, isolated: Sequence[Graph], elements: Sequence[str]
+) -> tuple[list[float], str]:
+    """Energy per element that the model's own part is added to, and where it comes from.
+
+    Args:
+        wish: energies by element (eV), ``least_squares``, or ``auto``: energies of isolated atoms when the data hold
+            one for each element, else a least-squares fit.
+        counts: composition of the structures, (n, n_elements) float64.
+        energies: total energies (n,), eV, NaN where there is none.
+        isolated: single atoms without neighbors.
+        elements: chemical symbols.
+
+    Returns:
+        Energies in eV in the order of ``elements``, and ``"configuration"``, ``"isolated atoms"`` or
+        ``"least squares"``.
+    """
+    if isinstance(wish, dict):
+        return given_references(wish, elements), "configuration"
+    known = isolated_energies(isolated)
+    if wish == "auto" and len(known) == len(elements):
+        return [known[species] for species in range(len(elements))], "isolated atoms"
+    return least_squares_references(counts, energies), "least squares"
+
+
+def least_squares_references(counts: Tensor, energies: Tensor) -> list[float]:
+    """Minimum-norm least squares of total energies (n,) eV against compositions (n, n_elements), float64.
+
+    In data of a single composition (water) the fit fixes only a sum; the smallest solution is taken.
+    """
+    labeled = torch.isfinite(energies)
+    if not labeled.any():
+        return [0.0] * counts.size(1)
+    counts, energies = counts[labeled], energies[labeled]
     sizes = counts.sum(1, keepdim=True)
     # rows are divided by the number of atoms: the error per atom is what the loss sees
     return (torch.linalg.pinv(counts / sizes, rtol=1e-10) @ (energies / sizes[:, 0])).tolist()
@@ -69,17 +82,17 @@ def given_references(chosen: dict[str, float], elements: Sequence[str]) -> list[
     return [float(chosen[element]) for element in elements]
 
 
-def energy_scale(graphs: Sequence[Graph], references: Sequence[float]) -> float:
+def energy_scale(
+    mean_square_force: float | None, counts: Tensor, energies: Tensor, references: Sequence[float]
+) -> float:
     """Root mean square of the force components (eV/angstrom), the unit in which the model works.
 
-    Without forces: standard deviation of the energy per atom above the references (eV); 1 when that is zero.
+    Without forces (None): standard deviation of the energy per atom above the references (eV); 1 when that is zero.
     """
-    forces = torch.cat([given(graph.forces).flatten() for graph in graphs])
-    forces = forces[torch.isfinite(forces)]
-    if len(forces):
-        scale = float(forces.square().mean().sqrt())
+    if mean_square_force is not None:
+        scale = math.sqrt(mean_square_force)
     else:
-        counts = composition(graphs, len(references))
-        energies = torch.cat([given(graph.energy) for graph in graphs]) - counts @ torch.tensor(references).double()
-        scale = float((energies / counts.sum(1)).std(correction=0))
+        above = (energies - counts @ torch.tensor(references, dtype=torch.float64)) / counts.sum(1)
+        above = above[torch.isfinite(above)]
+        scale = float(above.std(correction=0)) if len(above) else 0.0
     return scale if scale > 1e-8 else 1.0

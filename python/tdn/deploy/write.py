@@ -23,6 +23,7 @@ from tdn.deploy.verify import Verdict, verify
 from tdn.errors import TDNError
 from tdn.files import check_target
 from tdn.model import TDN
+from tdn.model.potential import Potential
 
 #: Records that torch's writer adds by itself.
 WRITER_RECORDS = ("version", "byteorder", ".data/serialization_id")
@@ -51,7 +52,7 @@ def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path) -> N
 
 
 def write_archive(
-    model: TDN,
+    model: Potential,
     path: str | Path,
     dtype: torch.dtype | None = None,
     *,
@@ -77,8 +78,18 @@ def write_archive(
         The verdicts, all passed; they are in the label too.
 
     Raises:
-        TDNError: the file exists, or a check failed (then nothing is left at ``path``).
+        TDNError: not a TDN model, the file exists, or a check failed (then nothing is left at ``path``).
     """
+    if not isinstance(model, TDN):
+        raise TDNError(
+            f"the model is of the architecture {model.config.architecture}, which has no archive: LAMMPS runs tdn "
+            "models only; use it in Python with tdn.load or TDNCalculator"
+        )
+    if model.config.path_weights == "separate":
+        raise TDNError(
+            "the model has path_weights: separate, which is for comparisons and has no archive; train one with "
+            "path_weights: shared"
+        )
     path = check_target(path, overwrite)
     dtype = dtype or model.dtype
     label = make_label(model, dtype, name or path.name.split(".")[0], training or {})

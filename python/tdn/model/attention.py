@@ -14,10 +14,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tdn.model.config import MAX_PAIR_ELEMENTS, ModelConfig
 from tdn.model.layers import EquivariantNorm, FeedForward, Gate, SharedLinear
-from tdn.model.product import EdgeProduct
+from tdn.model.product import EdgeProduct, PathProduct
 from tdn.model.radial import PairEmbedding, RadialNetwork
 
 
@@ -75,6 +76,7 @@ class Attention(nn.Module):
         n_channels = config.n_channels
         self.n_heads = config.n_heads
         self.smooth = config.smooth
+        self.dropout = float(config.attention_dropout)
         self.merge_neighbor = SharedLinear(n_channels, n_channels)
         self.merge_center = SharedLinear(n_channels, n_channels, bias=False)
         self.radial = make_radial_network(config)
@@ -89,7 +91,7 @@ class Attention(nn.Module):
         self.query = nn.Parameter(torch.empty(config.n_heads, head_width).uniform_(-bound, bound))
         self.softmax = EnvelopeSoftmax(config.n_heads, config.smooth)
         self.gate = Gate(config.smooth)
-        self.product = EdgeProduct()
+        self.product = EdgeProduct() if config.path_weights == "shared" else PathProduct()
         self.out = SharedLinear(n_channels, n_channels)
 
     def send(self, x: Tensor) -> Tensor:
@@ -102,7 +104,7 @@ class Attention(nn.Module):
         """Normed features (n_owned, d, C) and rows of all atoms (n_rows, d C) -> (n_owned, d, C)."""
         n_owned, dim, n_channels = x.size(0), x.size(1), x.size(2)
         matrix, basis, envelope = features[0], features[1], features[2]
-        weight = self.radial(basis, pair)  # (n_edges, C)
+        weight = self.radial(basis, pair)  # (n_edges, C), or (n_edges, P C) without path sharing
         if self.smooth:
             weight = weight * envelope.unsqueeze(-1)
         merged = rows.index_select(0, neighbor) + self.merge_center(x).flatten(1).index_select(0, center)
@@ -114,7 +116,10 @@ class Attention(nn.Module):
         logits = smooth_leaky_relu(self.logits(scalar)).view(-1, self.n_heads, n_channels // self.n_heads)
         logits = (logits * self.query).sum(-1)  # (n_edges, H)
         attention = self.softmax(logits, envelope, center, n_owned)
-        weight = (weight.view(-1, self.n_heads, n_channels // self.n_heads) * attention.unsqueeze(-1)).flatten(1)
+        if self.training and self.dropout > 0.0:
+            attention = F.dropout(attention, self.dropout, True)
+        by_heads = weight.view(center.size(0), weight.size(1) // n_channels, self.n_heads, n_channels // self.n_heads)
+        weight = (by_heads * attention.unsqueeze(1).unsqueeze(-1)).flatten(1)
         contributions = self.product(matrix, values, weight)
         total = torch.zeros_like(x).flatten(1).index_add(0, center, contributions.flatten(1))
         return self.out(total.view(n_owned, dim, n_channels))
@@ -176,4 +181,4 @@ def make_radial_network(config: ModelConfig) -> RadialNetwork:
             config.pair_embedding == "auto" and config.n_elements <= MAX_PAIR_ELEMENTS
         )
         embedding = PairEmbedding(config.n_elements, config.radial_hidden[0], per_pair)
-    return RadialNetwork(config.n_radial, config.radial_hidden, config.n_channels, embedding)
+    return RadialNetwork(config.n_radial, config.radial_hidden, config.n_path_weights * config.n_channels, embedding)

@@ -105,6 +105,17 @@ def coupling_tensor(l_max: int, paths: str = "o3", normalization: str = "compone
     return tensor
 
 
+def path_tensors(l_max: int, paths: str, normalization: str) -> Tensor:
+    """:func:`coupling_tensor` taken apart, (n_paths, d, d, d) float64, in the order of :func:`admissible_paths`."""
+    whole = coupling_tensor(l_max, paths, normalization)
+    triples = admissible_paths(l_max, paths)
+    parts = torch.zeros(len(triples), *whole.shape, dtype=torch.float64)
+    for part, (l1, l2, l3) in zip(parts, triples, strict=True):
+        block = (degree_slice(l3), degree_slice(l1), degree_slice(l2))
+        part[block] = whole[block]
+    return parts
+
+
 def component_scale(l_max: int, paths: str) -> Tensor:
     """(d,) float64: sqrt((2 l3 + 1) / number of paths to l3), repeated over the components of each degree."""
     targets = [l3 for _, _, l3 in admissible_paths(l_max, paths)]

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from tdn.elements import ATOMIC_NUMBERS
-from tdn.errors import TDNError, suggest
-from tdn.model.clebsch_gordan import PATHS
+from tdn.errors import TDNError
+from tdn.model.clebsch_gordan import PATHS, admissible_paths
+from tdn.model.settings import Settings, is_whole
 
 SETTINGS = ("md", "paper")
 NORMS = ("smooth", "layer")
+PATH_WEIGHTS = ("shared", "separate")
 PAIR_EMBEDDINGS = ("auto", "pair", "sum")
 #: Up to this many elements "auto" learns one vector for each ordered pair; above, U[Z_i] + V[Z_j].
 MAX_PAIR_ELEMENTS = 8
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Settings):
     """What defines a TDN model besides its weights.
 
     The ``md`` setting (default) is extensive, smooth and parity-symmetric; ``paper`` is the published model
     (arXiv 2507.01131 and its code), see :meth:`paper`.
     """
 
-    #: chemical symbols; the position in the list is the species index
-    elements: tuple[str, ...]
+    architecture = "tdn"
+
     #: "md" or "paper"
     setting: str = "md"
-    #: angstrom; neighbors farther away are not seen
-    cutoff: float = 5.0
     #: highest degree of the features, 0 to 4
     l_max: int = 1
     #: channels of every degree
@@ -50,6 +47,9 @@ class ModelConfig:
     paths: str = "o3"
     #: rank of the CP-decomposed product; None means the exact product
     cp_rank: int | None = None
+    #: radial weights of an edge and channel: one for all paths ("shared", the paper's path sharing) or one for each
+    #: ("separate", as in networks built on e3nn; for comparisons, it cannot be deployed)
+    path_weights: str = "shared"
     #: norm of the l >= 1 features: "smooth" (divide by sqrt(mean square + 1)) or "layer" (published, eps 1e-5)
     norm: str = "smooth"
     #: how radial networks see the two elements: "pair", "sum" or "auto" (md)
@@ -62,9 +62,11 @@ class ModelConfig:
     direct_forces: bool = False
     #: forces that are used unless asked otherwise: "gradient" or "direct"
     forces: str = "gradient"
+    #: fraction of attention weights that a training step leaves out at random; predictions never do
+    attention_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(self.elements))
+        super().__post_init__()
         object.__setattr__(self, "radial_hidden", tuple(self.radial_hidden))
         self._check_choices()
         self._check_numbers()
@@ -73,6 +75,7 @@ class ModelConfig:
         choices = {
             "setting": SETTINGS,
             "paths": PATHS,
+            "path_weights": PATH_WEIGHTS,
             "norm": NORMS,
             "pair_embedding": PAIR_EMBEDDINGS,
             "forces": ("gradient", "direct"),
@@ -81,25 +84,25 @@ class ModelConfig:
             value = getattr(self, name)
             if value not in allowed:
                 raise TDNError(f"model option {name} is {value!r}; use one of {', '.join(allowed)}")
-        unknown = [e for e in self.elements if e not in ATOMIC_NUMBERS]
-        if unknown or not self.elements:
-            raise TDNError(f"model option elements holds {unknown or 'nothing'}; list chemical symbols such as H, O")
-        if len(set(self.elements)) != len(self.elements):
-            raise TDNError(f"model option elements names an element twice: {' '.join(self.elements)}; list each once")
         if self.forces == "direct" and not self.direct_forces:
             raise TDNError("model option forces is 'direct' but direct_forces is false; set direct_forces: true")
 
     def _check_numbers(self) -> None:
-        lowest = {"n_channels": 1, "n_layers": 1, "n_heads": 1, "n_radial": 1, "envelope_power": 2, "l_max": 0}
-        for name, least in lowest.items():
-            value = getattr(self, name)
-            if not is_whole(value, least):
-                raise TDNError(f"model option {name} is {value!r}; give a whole number of at least {least}")
+        self._check_whole(
+            {"n_channels": 1, "n_layers": 1, "n_heads": 1, "n_radial": 1, "envelope_power": 2, "l_max": 0}
+        )
         if self.cp_rank is not None and not is_whole(self.cp_rank, 1):
             raise TDNError(f"model option cp_rank is {self.cp_rank!r}; give a whole number of at least 1 or null")
-        for name in ("cutoff", "avg_degree", "avg_n_atoms"):
-            if not 0 < float(getattr(self, name)) < math.inf:
-                raise TDNError(f"model option {name} is {getattr(self, name)!r}; give a positive finite number")
+        if self.cp_rank is not None and self.path_weights == "separate":
+            raise TDNError(
+                "model option path_weights is 'separate' but cp_rank is set: CP factors join all paths; set "
+                "path_weights: shared, or cp_rank: null"
+            )
+        self._check_positive("avg_degree", "avg_n_atoms")
+        if not 0.0 <= float(self.attention_dropout) < 1.0:
+            raise TDNError(
+                f"model option attention_dropout is {self.attention_dropout!r}; give a fraction from 0 to below 1"
+            )
         if self.l_max > 4:
             raise TDNError(f"model option l_max is {self.l_max}; degrees up to 4 are supported")
         if self.n_channels % self.n_heads:
@@ -129,28 +132,14 @@ class ModelConfig:
             "avg_n_atoms": 36.6,
             "direct_forces": True,
             "forces": "direct",
+            "attention_dropout": 0.2,
         }
         return cls(elements=tuple(elements), **(published | changes))
 
-    @classmethod
-    def from_dict(cls, options: Mapping[str, Any]) -> ModelConfig:
-        """Build from plain types (YAML, checkpoint, label); unknown names are refused with a suggestion."""
-        known = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in known:
-                raise TDNError(f"unknown option '{name}' in model{suggest(name, known)}; known: {', '.join(known)}")
-        if "elements" not in options:
-            raise TDNError("model option elements is missing; list the chemical symbols the model knows")
-        return cls(**options)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types only (str, int, float, bool, list, None)."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
     @property
-    def n_elements(self) -> int:
-        """Number of elements the model knows."""
-        return len(self.elements)
+    def n_path_weights(self) -> int:
+        """Radial weights of an edge and channel."""
+        return 1 if self.path_weights == "shared" else len(admissible_paths(self.l_max, self.paths))
 
     @property
     def n_components(self) -> int:
@@ -174,7 +163,7 @@ class ModelConfig:
             return ("gradient",)
         return ("direct", "gradient") if self.forces == "direct" else ("gradient", "direct")
 
-
-def is_whole(value: object, least: int) -> bool:
-    """Whether an option is a whole number, at least ``least``; true and false are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    @property
+    def random_steps(self) -> bool:
+        """Whether a training step draws random numbers."""
+        return self.attention_dropout > 0

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tdn.model.attention import ForceHead, Layer, make_radial_network
 from tdn.model.config import ModelConfig
 from tdn.model.layers import SILU_SCALE, EquivariantNorm
-from tdn.model.product import make_coupling
+from tdn.model.product import FirstColumn, PathColumn, make_coupling
 from tdn.model.radial import BesselBasis, GaussianBasis, polynomial_envelope
 from tdn.model.spherical_harmonics import spherical_harmonics
 
@@ -62,20 +62,22 @@ class Embedding(nn.Module):
         self.elements = nn.Parameter(torch.randn(config.n_elements, n_channels))
         self.sources = nn.Parameter(torch.randn(config.n_elements if config.smooth else 1, n_channels))
         self.radial = make_radial_network(config)
+        self.n_path_weights = config.n_path_weights
+        self.column = FirstColumn() if config.path_weights == "shared" else PathColumn()
         self.project = nn.Linear(n_channels, n_channels, bias=not config.smooth)
 
     def forward(self, species: Tensor, center: Tensor, pair: Tensor, features: list[Tensor]) -> Tensor:
         """(n_owned,), (n_edges,), (n_edges,), edge features -> (n_owned, d, C)."""
         matrix, basis, envelope = features[0], features[1], features[2]
-        n_owned, dim = species.size(0), matrix.size(1)
+        n_owned, dim, n_channels = species.size(0), matrix.size(-1), self.project.weight.size(1)
         weight = self.radial(basis, pair)
         source: Tensor = self.sources
         if self.smooth:
             weight = weight * envelope.unsqueeze(-1)
             source = source.index_select(0, torch.remainder(pair, self.n_elements))
-        messages = matrix[:, :, 0].unsqueeze(-1) * (weight * source).unsqueeze(1)
-        degree = torch.zeros([n_owned, dim * weight.size(1)], dtype=weight.dtype, device=weight.device)
-        degree = degree.index_add(0, center, messages.flatten(1)).view(n_owned, dim, weight.size(1))
+        messages = self.column(matrix, weight * source.repeat(1, self.n_path_weights))
+        degree = torch.zeros([n_owned, dim * n_channels], dtype=weight.dtype, device=weight.device)
+        degree = degree.index_add(0, center, messages.flatten(1)).view(n_owned, dim, n_channels)
         degree = F.linear(degree, self.project.weight)
         scalar = self.elements.index_select(0, species) / self.scale
         bias = self.project.bias

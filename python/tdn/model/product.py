@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tdn.model.clebsch_gordan import component_scale, coupling_tensor
+from tdn.model.clebsch_gordan import component_scale, coupling_tensor, path_tensors
 from tdn.model.config import ModelConfig
 from tdn.model.cp_decomposition import cp_factors
 from tdn.model.tensor_product import apply_edge_matrix, edge_matrix, edge_matrix_from_factors
@@ -25,8 +25,35 @@ class EdgeProduct(nn.Module):
         return apply_edge_matrix(matrix, first, weight)
 
 
+class FirstColumn(nn.Module):
+    """:class:`EdgeProduct` when only the scalar row of the first operand is there: its first column is enough."""
+
+    def forward(self, matrix: Tensor, scalar: Tensor) -> Tensor:
+        """(n_edges, d, d), weight times scalar (n_edges, C) -> (n_edges, d, C)."""
+        return matrix[:, :, 0].unsqueeze(-1) * scalar.unsqueeze(1)
+
+
+class PathProduct(nn.Module):
+    """The product without path sharing: every path p has its own matrix and weight (comparisons only)."""
+
+    def forward(self, matrix: Tensor, first: Tensor, weight: Tensor) -> Tensor:
+        """(n_edges, P, d, d), (n_edges, d, C), (n_edges, P C) -> (n_edges, d, C)."""
+        n_paths, dim, n_channels = matrix.size(1), matrix.size(2), first.size(2)
+        parts = torch.bmm(matrix.flatten(1, 2), first).view(-1, n_paths, dim, n_channels)
+        return (parts * weight.view(-1, n_paths, 1, n_channels)).sum(1)
+
+
+class PathColumn(nn.Module):
+    """:class:`FirstColumn` without path sharing."""
+
+    def forward(self, matrix: Tensor, scalar: Tensor) -> Tensor:
+        """(n_edges, P, d, d), weights times scalar (n_edges, P C) -> (n_edges, d, C)."""
+        column = matrix[:, :, :, 0]
+        return torch.bmm(column.transpose(1, 2), scalar.view(column.size(0), column.size(1), -1))
+
+
 class ExactCoupling(nn.Module):
-    """The exact coupling tensor; conversions of dtype start from the float64 values."""
+    """The exact coupling tensor, whole or by paths; conversions of dtype start from the float64 values."""
 
     if TYPE_CHECKING:  # TorchScript cannot read annotations of a class that are text
         tensor: Tensor
@@ -35,10 +62,12 @@ class ExactCoupling(nn.Module):
         super().__init__()
         self.l_max, self.paths = config.l_max, config.paths
         self.normalization = "component" if config.smooth else "none"
+        self.separate = config.path_weights == "separate"
         self.register_buffer("tensor", self._exact().to(torch.get_default_dtype()), persistent=False)
 
     def _exact(self) -> Tensor:
-        return coupling_tensor(self.l_max, self.paths, self.normalization)
+        make = path_tensors if self.separate else coupling_tensor
+        return make(self.l_max, self.paths, self.normalization)
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
         super()._apply(fn, recurse)
@@ -46,7 +75,9 @@ class ExactCoupling(nn.Module):
         return self
 
     def forward(self, harmonics: Tensor) -> Tensor:
-        """Spherical harmonics (n_edges, d) -> edge matrices (n_edges, d, d), [k output, i first operand]."""
+        """Spherical harmonics (n_edges, d) -> edge matrices (n_edges, d, d), or (n_edges, P, d, d) by paths."""
+        if self.separate:
+            return torch.einsum("pkij,ej->epki", self.tensor, harmonics)
         return edge_matrix(self.tensor, harmonics)
 
 

@@ -14,7 +14,7 @@ from tdn.errors import TDNError
 from tdn.files import check_target, read_tensors, write_atomically
 
 if TYPE_CHECKING:
-    from tdn.model import TDN
+    from tdn.model.potential import Potential
 
 #: Key of the part that ``load_model`` reads.
 KEY = "tdn"
@@ -24,7 +24,7 @@ PARTS = ("format_version", "model_config", "model_state", "training")
 FORMAT_VERSION = 1
 
 
-def pack_model(model: TDN, references: Sequence[float], scale: float, summary: dict[str, Any]) -> dict[str, Any]:
+def pack_model(model: Potential, references: Sequence[float], scale: float, summary: dict[str, Any]) -> dict[str, Any]:
     """The part of a checkpoint that ``load_model`` reads.
 
     Args:
@@ -38,11 +38,13 @@ def pack_model(model: TDN, references: Sequence[float], scale: float, summary: d
     return pack(model, summary)
 
 
-def pack(model: TDN, summary: dict[str, Any]) -> dict[str, Any]:
+def pack(model: Potential, summary: dict[str, Any]) -> dict[str, Any]:
     """Config, weights and summary as plain types."""
+    from tdn.architectures import config_to_dict
+
     return {
         "format_version": FORMAT_VERSION,
-        "model_config": plain(model.config.to_dict()),
+        "model_config": plain(config_to_dict(model.config)),
         "model_state": {name: value.detach().cpu() for name, value in model.state_dict().items()},
         "training": plain(summary),
     }
@@ -81,18 +83,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_model(path: str | Path) -> TDN:
+def load_model(path: str | Path) -> Potential:
     """Model with the weights of a checkpoint, in their dtype, ready to predict."""
     return load_with_summary(path)[0]
 
 
-def load_with_summary(path: str | Path) -> tuple[TDN, dict[str, Any]]:
+def load_with_summary(path: str | Path) -> tuple[Potential, dict[str, Any]]:
     """Model of a checkpoint, and what it was trained on and its errors."""
-    from tdn.model import TDN, ModelConfig
+    from tdn.architectures import config_from_dict, model_from_state
 
     packed = read_checkpoint(path)[KEY]
     try:
-        model = TDN.from_state(ModelConfig.from_dict(packed["model_config"]), packed["model_state"])
+        model = model_from_state(config_from_dict(packed["model_config"]), packed["model_state"])
         return model, packed["training"]
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         reason = str(problem).splitlines()[-1].strip()
@@ -101,7 +103,7 @@ def load_with_summary(path: str | Path) -> tuple[TDN, dict[str, Any]]:
         ) from None
 
 
-def save_model(model: TDN, path: str | Path, summary: dict[str, Any], overwrite: bool = False) -> None:
+def save_model(model: Potential, path: str | Path, summary: dict[str, Any], overwrite: bool = False) -> None:
     """Write a model that was not trained here (imported weights) as a checkpoint that ``load_model`` reads."""
     target = check_target(path, overwrite)
     content = {KEY: pack(model, summary)}

@@ -1,97 +1,203 @@
-"""Lightning's trainer and the batches of a run."""
+"""The loop over epochs and batches: the same steps for one process and for many, before and after an interruption."""
 
 from __future__ import annotations
 
-import logging
+import signal
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
-from torch.utils.data import DataLoader, Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from tdn.data.graph import Graph, collate
+from tdn.data.graph import Graph
+from tdn.data.progress import tracked
 from tdn.errors import TDNError
-from tdn.training.callbacks import EpochEnd
-from tdn.training.config import TrainConfig
+from tdn.training.batching import batches_of
+from tdn.training.module import TrainingModule, share_of
+from tdn.training.optimizer import clip_gradients, reduce_gradients
+from tdn.training.parallel import Ranks
+from tdn.training.saving import Saver
+from tdn.training.schedule import learning_rate_factor, stage_weights
+from tdn.training.state import RunState
+from tdn.training.tally import Tally
+
+#: Steps after which the loss is looked at on a GPU, where looking waits for it.
+LOOK_EVERY = 20
 
 
-class EpochOrder(Sampler[int]):
-    """Order of the structures in an epoch: depends on the seed and the epoch only, so that a resumed run repeats it."""
+class Loop:
+    """Trains a module; everything that decides about a step is in ``state``, the weights and the options."""
 
-    def __init__(self, n: int, seed: int) -> None:
-        """Args: ``n`` structures, ``seed`` of the run."""
-        self.n = n
-        self.seed = seed
-        self.epoch = 0
+    def __init__(
+        self,
+        module: TrainingModule,
+        optimizer: torch.optim.Optimizer,
+        loaders: tuple[DataLoader, DataLoader],
+        state: RunState,
+        ranks: Ranks,
+        saver: Saver,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Args: ``loaders`` for training and validation; ``tell`` prints a line."""
+        self.module, self.optimizer, self.state = module, optimizer, state
+        self.train_loader, self.valid_loader = loaders
+        self.ranks, self.saver, self.tell = ranks, saver, tell
+        self.options = module.options
+        self.dtype = torch.float64 if self.options.dtype == "float64" else torch.float32
+        self.interrupted = False
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
+    def run(self, stop_after: int | None = None) -> None:
+        """Train until the last epoch, the time limit, an interruption or the end of epoch ``stop_after``."""
+        with self.signals_noted():
+            while self.state.epoch < self.options.max_epochs and not self.time_is_over():
+                self.train_epoch()
+                self.finish_epoch()
+                if self.state.epoch == stop_after:
+                    return
 
-    def __len__(self) -> int:
-        return self.n
+    def time_is_over(self) -> bool:
+        """Whether half of another epoch would pass the time limit."""
+        if self.options.max_time is None or not self.state.history:
+            return False
+        epoch = self.state.elapsed / len(self.state.history)
+        return self.state.elapsed + 0.5 * epoch > 60.0 * self.options.max_time
 
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
-        return iter(torch.randperm(self.n, generator=generator).tolist())
+    def train_epoch(self) -> None:
+        """The batches of the epoch that are left."""
+        batches = batches_of(self.train_loader)
+        batches.set_epoch(self.state.epoch)
+        n_batches, batches.first = batches.n_batches, self.state.batch
+        self.module.train()
+        what = f"epoch {self.state.epoch + 1}"
+        items = self.train_loader if self.state.batch < n_batches else ()
+        shown = self.ranks.first and sys.stderr.isatty()
+        for graph in tracked(items, n_batches, what, self.state.batch) if shown else items:
+            self.train_batch(graph, n_batches)
 
+    def train_batch(self, graph: Graph, n_batches: int) -> None:
+        """One step; then whatever is to be done between steps."""
+        state = self.state
+        self.set_learning_rate(n_batches)
+        if self.module.model.config.random_steps:
+            seed_dropout(self.options.seed, state.step, self.ranks.rank)
+        graph = graph.to(self.ranks.device, self.dtype)
+        counts, wish = self.agree(self.module.counts(graph))
+        weights = stage_weights(state.stage(n_batches, self.options, state.batch), self.options)
+        factors = torch.tensor([weights[name] for name in self.module.properties], dtype=torch.float64)
+        share = share_of(graph, factors.to(counts.device) / counts.clamp(min=1.0))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, rows = self.module.training_step(share)
+        loss.backward()
+        self.update(loss)
+        state.tally.add(rows)
+        state.batch, state.step = state.batch + 1, state.step + 1
+        self.saver.maybe(self, wish if self.ranks.world > 1 else float(self.interrupted))
 
-def build_loaders(
-    train: Sequence[Graph], valid: Sequence[Graph], config: TrainConfig
-) -> tuple[DataLoader[Graph], DataLoader[Graph]]:
-    """Batches for training, in a new order in every epoch, and for validation."""
-    size = config.training.batch_size
-    order = EpochOrder(len(train), config.training.seed)
-    return (
-        DataLoader(train, batch_size=size, sampler=order, collate_fn=collate),  # type: ignore[arg-type]
-        DataLoader(valid, batch_size=size, collate_fn=collate),  # type: ignore[arg-type]
-    )
+    def set_learning_rate(self, n_batches: int) -> None:
+        """The rate of the next step; the first step would be lost with a rate of zero."""
+        options, progress = self.options, self.state.progress(self.state.batch + 1, n_batches, self.options)
+        factor = learning_rate_factor(
+            progress, options.warmup, options.final_learning_rate, options.schedule, options.decay
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = options.learning_rate * factor * self.state.plateau.factor
 
+    def agree(self, counts: Tensor) -> tuple[Tensor, float]:
+        """Labels of the whole batch, and what processes must decide together: the time, and whether to stop.
 
-def build_trainer(config: TrainConfig, epoch_end: EpochEnd) -> pl.Trainer:
-    """Trainer without Lightning's own logger and checkpoints; a progress bar only on a terminal."""
-    callbacks: list[Callback] = [epoch_end]
-    interactive = sys.stdout.isatty()
-    if interactive:
-        callbacks.append(RichProgressBar(leave=False))
-    return pl.Trainer(
-        max_epochs=config.training.max_epochs,
-        accelerator=accelerator(config.training.device),
-        devices=1,
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=True,
-        enable_progress_bar=interactive,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        inference_mode=False,
-        log_every_n_steps=1,
-    )
+        The first process's clock counts; a signal to any process stops all.
 
+        Returns:
+            Counts, and 1.0 or more when several processes are to stop after this step.
+        """
+        elapsed = self.state.clock.elapsed() if self.ranks.first else 0.0
+        if self.ranks.world == 1:
+            self.state.elapsed = elapsed
+            return counts, 0.0
+        extra = counts.new_tensor([elapsed, float(self.interrupted)])
+        *_, elapsed, stop = (summed := self.ranks.total(torch.cat([counts, extra]))).tolist()
+        self.state.elapsed = elapsed
+        return summed[:-2], stop
 
-def accelerator(device: str) -> str:
-    """Lightning's name of the device."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TDNError("training.device is 'cuda' but torch sees no GPU; use 'auto' or 'cpu'")
-    if device == "cpu" or not torch.cuda.is_available():
-        return "cpu"
-    return "gpu"
+    def update(self, loss: Tensor) -> None:
+        """Step of the optimizer and of the moving average."""
+        module = self.module
+        parameters = list(module.model.parameters())
+        if self.ranks.world > 1:
+            loss = reduce_gradients(parameters, loss, self.ranks.total)
+        if self.ranks.device.type == "cpu" or self.state.step % LOOK_EVERY == 0:
+            self.check_loss(loss)
+        clip_gradients(parameters, module.gradient_norm, self.state.step == 0, self.options)
+        self.optimizer.step()
+        if module.average is not None:
+            module.average.update_parameters(module.model)
 
+    def check_loss(self, loss: Tensor) -> None:
+        """Refuse to go on with a loss that is no number."""
+        if not torch.isfinite(loss):
+            raise TDNError(
+                f"the loss is {float(loss.detach())} in step {self.state.step}; lower training.learning_rate "
+                f"(now {self.options.learning_rate}) or look for wrong labels"
+            )
 
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """No tips, device reports or advice on data workers: the graphs are in memory already."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+    def validate(self) -> Tally:
+        """Sums over the validation structures, of all processes; each structure counts once."""
+        self.module.eval()
+        tally = Tally(self.module.properties)
+        for graph in self.valid_loader:
+            graph = graph.to(self.ranks.device, self.dtype)
+            tally.add(self.module.validation_step(share_of(graph, self.module.counts(graph))))
+        return tally.reduced(self.ranks.total)
+
+    def finish_epoch(self) -> None:
+        """Validate, write down the epoch's errors, save."""
+        state = self.state
+        n_batches = batches_of(self.train_loader).n_batches
+        stage = state.stage(n_batches, self.options, state.batch - 1)  # of the epoch's last step
+        weights = stage_weights(stage, self.options)
+        results = {"train": state.tally.reduced(self.ranks.total), "valid": self.validate()}
+        row: dict[str, Any] = {"epoch": state.epoch + 1, "step": state.step}
+        state.elapsed = self.agreed_time()
+        row |= {"elapsed_s": round(state.elapsed, 2), "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        if self.options.second_stage is not None:
+            row["stage"] = stage
+        for part, tally in results.items():
+            row |= {f"{part}_{name}": value for name, value in tally.result(weights).items()}
+        state.history.append(row)
+        state.epoch, state.batch, state.tally = state.epoch + 1, 0, Tally(self.module.properties)
+        if self.options.schedule == "plateau":
+            state.plateau.see(row["valid_loss"])
+        self.saver.end_of_epoch(self, row)
+
+    def agreed_time(self) -> float:
+        """Seconds of training by the first process's clock."""
+        own = torch.tensor([self.state.clock.elapsed() if self.ranks.first else 0.0], dtype=torch.float64)
+        return float(self.ranks.total(own))
+
+    @contextmanager
+    def signals_noted(self) -> Iterator[None]:
+        """SIGTERM (a job's time is over) and ctrl-C end the run after the current step; a second ctrl-C at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: Any) -> None:
+            if self.interrupted and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def seed_dropout(seed: int, step: int, rank: int) -> None:
+    """What is left out in a step depends on seed, step and process only, so that a resumed run repeats it."""
+    torch.manual_seed(((seed + 1) * 1_000_003 + step) * 8191 + rank)

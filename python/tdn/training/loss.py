@@ -1,31 +1,142 @@
-"""The quantity that training makes small."""
+"""The quantity that training makes small: for each property a sum over labels divided by their number.
+
+Sum and number stay apart, so that several processes, each with its share of a batch, divide by the number of labels of
+the whole batch: their gradients add up to that of one process.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tdn.data.graph import Graph, given
-from tdn.training.config import TrainingConfig
+from tdn.training.metrics import Difference, of_structures
+
+#: Values (any shape) and weights of one term, from the errors, the batch, and where the Huber loss turns linear.
+Pointwise = Callable[[Difference, Graph, float], Difference]
 
 
-def loss_of(errors: dict[str, Tensor], graph: Graph, weights: TrainingConfig) -> Tensor:
-    """Weighted sum of mean squares; stress enters as virial per atom, so that all terms are energies or forces.
+class Term(NamedTuple):
+    """One property's part of the loss."""
 
-    ``w_e mean (dE/n_atoms)^2 + w_f mean dF^2 + w_s mean (d stress x volume/n_atoms)^2``
+    total: Tensor  #: () sum over what is labeled
+    number: Tensor  #: () of summands
+
+
+def squared(error: Difference, graph: Graph, delta: float) -> Difference:
+    """``mse``: dx^2 of each component."""
+    return Difference(error.error.square(), error.weight)
+
+
+def absolute(error: Difference, graph: Graph, delta: float) -> Difference:
+    """``mae``: |dx| of each component; of energies the paper's L1 of the energy per atom."""
+    return Difference(error.error.abs(), error.weight)
+
+
+def huber(error: Difference, graph: Graph, delta: float) -> Difference:
+    """``huber``: dx^2 / 2 up to ``delta``, then delta (|dx| - delta / 2), of each component."""
+    size = error.error.abs()
+    return Difference(torch.where(size < delta, 0.5 * size * size, delta * (size - 0.5 * delta)), error.weight)
+
+
+def structure_rmse(error: Difference, graph: Graph, delta: float) -> Difference:
+    """``rmse``: of each structure the root of the mean over atoms of |dF|^2, |dF| the length of a vector (paper)."""
+    return of_structures(error, graph)
+
+
+def length(error: Difference, graph: Graph, delta: float) -> Difference:
+    """``norm``: |dF|, the length of the vector, of each atom."""
+    return Difference(safe_length(error.error), error.weight.amin(1))
+
+
+def cosine(error: Difference, graph: Graph, delta: float) -> Difference:
+    """``cosine``: 1 - cos of the angle between predicted and labeled force, of each atom; blind to the lengths."""
+    known = error.weight > 0
+    label = torch.where(known, given(graph.forces).to(error.error.dtype), 0.0)
+    predicted = error.error + label
+    product = (predicted * label).sum(1) / (safe_length(predicted) * safe_length(label)).clamp(min=1e-12)
+    return Difference(1.0 - product, error.weight.amin(1))
+
+
+def safe_length(vectors: Tensor) -> Tensor:
+    """Length (n,) of vectors (n, 3), with derivative zero where it vanishes."""
+    square = vectors.square().sum(1)
+    positive = square > 0
+    return torch.where(positive, torch.sqrt(torch.where(positive, square, 1.0)), 0.0)
+
+
+_OF_COMPONENTS: dict[str, Pointwise] = {"mse": squared, "mae": absolute, "huber": huber}
+#: Losses of each property by name; :data:`OPTIONS` says which option of the training section picks one.
+LOSSES: dict[str, dict[str, Pointwise]] = {
+    "energy": _OF_COMPONENTS,
+    "force": {**_OF_COMPONENTS, "rmse": structure_rmse, "norm": length, "cosine": cosine},
+    "stress": _OF_COMPONENTS,
+}
+#: Property of the errors: which losses it knows, and the options for the loss and its weight.
+OPTIONS = {
+    "energy": ("energy", "energy_loss", "energy_weight"),
+    "force": ("force", "force_loss", "force_weight"),
+    "direct_force": ("force", "force_loss", "force_weight"),
+    "stress": ("stress", "stress_loss", "stress_weight"),
+}
+
+
+def loss_terms(errors: dict[str, Difference], graph: Graph, options: Any) -> dict[str, Term]:
+    """Sum and number of every property's values.
 
     Args:
         errors: from ``metrics.differences``, in eV and angstrom.
-        graph: the batch; volumes and numbers of atoms turn stress into virial per atom.
-        weights: ``energy_weight``, ``force_weight``, ``stress_weight``.
+        graph: the batch.
+        options: has ``energy_loss``, ``force_loss``, ``stress_loss`` and ``huber_delta``.
+
+    Stress enters as virial per atom (stress x volume / n_atoms, eV), so that all terms are energies or forces.
     """
-    terms = []
-    if errors["energy"].numel():
-        terms.append(weights.energy_weight * errors["energy"].square().mean())
-    if errors["force"].numel():
-        terms.append(weights.force_weight * errors["force"].square().mean())
-    if "stress" in errors and errors["stress"].numel():
-        sizes = torch.bincount(graph.batch, minlength=graph.n_graphs)
-        volume_per_atom = (given(graph.volume) / sizes)[given(graph.has_stress)].repeat_interleave(9)
-        terms.append(weights.stress_weight * (errors["stress"] * volume_per_atom).square().mean())
-    return torch.stack(terms).sum()
+    terms = {}
+    for name, error in errors.items():
+        losses, option, _ = OPTIONS[name]
+        if name == "stress":
+            error = virial_per_atom(error, graph)
+        values, weight = LOSSES[losses][getattr(options, option)](error, graph, options.huber_delta)
+        terms[name] = Term((weight * values).sum(), weight.sum().detach())
+    return terms
+
+
+def virial_per_atom(stress: Difference, graph: Graph) -> Difference:
+    """Errors of the stress (n_graphs, 3, 3), eV/angstrom^3, as errors of stress x volume / n_atoms, eV."""
+    factor = given(graph.volume) / graph.sizes.clamp(min=1)
+    return Difference(stress.error * factor.to(stress.error.dtype).view(-1, 1, 1), stress.weight)
+
+
+def weights_of(options: Any) -> dict[str, float]:
+    """Factor of each property's mean in the loss."""
+    return {name: float(getattr(options, option)) for name, (_, _, option) in OPTIONS.items()}
+
+
+def weighted_mean(
+    terms: Mapping[str, Term], weights: Mapping[str, Any], counts: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """The loss: sum over properties of weight x total / number; a property without labels adds nothing.
+
+    Args:
+        terms: of this process's share of a batch.
+        weights: factors by property, numbers or tensors.
+        counts: number of labels of the whole batch, when the terms are a share of it.
+    """
+    total = torch.zeros((), dtype=torch.float64)
+    for name, term in terms.items():
+        number = (term.number if counts is None else counts[name]).clamp(min=1.0)
+        total = total.to(term.total.device) + weights[name] * (term.total.double() / number)
+    return total
+
+
+def loss_of(
+    errors: dict[str, Difference], graph: Graph, options: Any, counts: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """The loss of a batch, float64; see :func:`loss_terms` and :func:`weighted_mean`.
+
+    With the defaults: ``w_e mean (dE/n_atoms)^2 + w_f mean dF^2 + w_s mean (d stress x volume/n_atoms)^2``.
+    """
+    return weighted_mean(loss_terms(errors, graph, options), weights_of(options), counts)

@@ -1,149 +1,122 @@
-"""The training step, the validation step and the optimizer, as a Lightning module."""
+"""What a step computes: the model's answer, the loss of a share of a batch, and its sums."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tdn.data.graph import Graph
-from tdn.errors import TDNError
-from tdn.model import TDN
-from tdn.training.config import TrainingConfig
-from tdn.training.loss import loss_of
-from tdn.training.metrics import ErrorSums, differences
-from tdn.training.schedule import Clock, learning_rate_factor
+from tdn.model.potential import Potential
+from tdn.training.loss import Term, loss_terms
+from tdn.training.metrics import differences
+from tdn.training.optimizer import average_of
+from tdn.training.precision import products_in
+from tdn.training.sections import TrainingConfig
+from tdn.training.tally import rows_of
 
-#: Weight of the newest step in the running average of the gradient's length.
-NEWEST = 0.02
+if TYPE_CHECKING:
+    from tdn.training.compiled import CompiledStep
 
 
-class TrainingModule(pl.LightningModule):
-    """Trains a model on batches of ``Graph``; validation sees the moving average of the weights."""
+@dataclass(frozen=True)
+class Share(Graph):
+    """A process's share of a batch, with what the loss needs of the whole; as a tensor, a trace does not fix it."""
+
+    factors: Tensor | None = None  #: (n_properties,) float64: weight of each property / labels of the whole batch
+
+
+@dataclass
+class Answer:
+    """An answer with every value zero: what the loss counts does not depend on values."""
+
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor | None
+    direct_forces: Tensor | None
+    kind: str
+
+
+class TrainingModule(nn.Module):
+    """A model, the moving average of its weights, and the loss that it is trained on.
+
+    Every head that the model has is trained: gradient forces and, where there is one, the direct head beside them.
+    """
 
     gradient_norm: Tensor  #: () float64, running average of the gradient's length
 
-    def __init__(self, model: TDN, options: TrainingConfig, total_steps: int, stress: bool) -> None:
-        """Args: ``total_steps`` of the whole run set the schedule; ``stress``: the data has stress labels."""
+    def __init__(self, model: Potential, options: TrainingConfig, stress: bool) -> None:
+        """Args: ``model`` works above the reference energies; ``stress``: the data has stress labels."""
         super().__init__()
         self.model = model
         self.options = options
-        self.total_steps = max(total_steps, 1)
-        self.stress = stress
+        self.convention = model.energy_convention
+        both = model.force_kinds[0] == "gradient" and len(model.force_kinds) > 1
+        # the gradient of an energy per atom is no stress
+        stress = stress and self.convention == "extensive"
+        self.request: dict[str, Any] = {"stress": stress, "forces": "both" if both else None}
+        extra = [name for name, there in (("direct_force", both), ("stress", stress)) if there]
+        self.properties = ("energy", "force", *extra)
         self.average = average_of(model, options.ema_decay)
         self.register_buffer("gradient_norm", torch.tensor(0.0, dtype=torch.float64))
-        self.history: list[dict[str, float]] = []  #: one row of errors per finished epoch
-        self.clock = Clock()
-        self.sums = {"train": ErrorSums(), "valid": ErrorSums()}
-        self.losses: dict[str, list[float]] = {"train": [], "valid": []}
+        self.compiled: CompiledStep | None = None
 
     @property
-    def best_model(self) -> TDN:
+    def best_model(self) -> Potential:
         """The weights to validate and to keep: the moving average where there is one."""
-        return self.model if self.average is None else cast(TDN, self.average.module)
+        return self.model if self.average is None else cast(Potential, self.average.module)
 
-    def transfer_batch_to_device(self, batch: Graph, device: torch.device, dataloader_idx: int) -> Graph:
-        """Labels and edge vectors are kept in float64 and cast here."""
-        dtype = torch.float64 if self.options.dtype == "float64" else torch.float32
-        return batch.to(device, dtype)
+    def compile_steps(self) -> None:
+        """From now on training steps are traced and compiled."""
+        from tdn.training.compiled import CompiledStep
 
-    def training_step(self, graph: Graph, batch_idx: int) -> Tensor:
-        """Loss of one batch."""
-        output = self.model(graph, stress=self.stress, training=True)
-        loss = self.count("train", output, graph)
-        if not torch.isfinite(loss):
-            raise TDNError(
-                f"the loss is {float(loss.detach())} in step {self.global_step}; lower training.learning_rate "
-                f"(now {self.options.learning_rate}) or look for wrong labels"
+        self.compiled = CompiledStep(self.model, self.loss_and_rows, self.request, self.model.cutoff)
+
+    def training_step(self, share: Share) -> tuple[Tensor, Tensor]:
+        """Loss of a share of a batch, with its gradient, and its sums (see ``tally.rows_of``)."""
+        with products_in(self.options.dtype):
+            if self.compiled is not None:
+                return self.compiled(share)
+            output = self.model(share, training=True, **self.request)
+        return self.loss_and_rows(output, share)
+
+    def validation_step(self, share: Share) -> Tensor:
+        """Sums of a share of a batch; forces are derivatives, so gradients are on."""
+        with torch.enable_grad(), products_in(self.options.dtype):
+            output = self.best_model(share, training=False, **self.request)
+        with torch.no_grad():
+            return self.loss_and_rows(output, share)[1]
+
+    def loss_and_rows(self, output: Any, share: Graph) -> tuple[Tensor, Tensor]:
+        """Loss () float64 and sums of a share; a pure function of tensors, which can be traced."""
+        assert isinstance(share, Share) and share.factors is not None
+        errors = differences(output, share, self.convention)
+        terms = loss_terms(errors, share, self.options)
+        totals = torch.stack([terms[name].total.double() for name in self.properties])
+        return (share.factors * totals).sum(), rows_of(errors, terms, share)
+
+    def counts(self, graph: Graph) -> Tensor:
+        """Number of labels of each property as the loss counts them, (n_properties,) float64."""
+        with torch.no_grad():
+            terms: dict[str, Term] = loss_terms(
+                differences(self.nothing(graph), graph, self.convention), graph, self.options
             )
-        return loss
+        return torch.stack([terms[name].number.double() for name in self.properties])
 
-    def validation_step(self, graph: Graph, batch_idx: int) -> None:
-        """Errors of one batch; forces are derivatives, so gradients are on."""
-        with torch.enable_grad():
-            output = self.best_model(graph, stress=self.stress, training=False)
-        self.count("valid", output, graph)
-
-    def count(self, part: str, output: Any, graph: Graph) -> Tensor:
-        """Add a batch to the errors of this epoch and return its loss."""
-        errors = differences(output, graph)
-        loss = loss_of(errors, graph, self.options)
-        self.sums[part].add(errors)
-        self.losses[part].append(float(loss.detach()))
-        return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Graph, batch_idx: int) -> None:
-        """Move the average of the weights."""
-        if self.average is not None:
-            self.average.update_parameters(self.model)
-
-    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
-        """Shorten a gradient that is much longer than its running average."""
-        if not self.options.clip:
-            return
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        first = self.global_step == 0
-        limit = float(norm if first else self.options.clip * self.gradient_norm)
-        nn.utils.clip_grads_with_norm_(parameters, max(limit, 1e-12), norm)
-        newest = norm.double().clamp(max=limit)
-        self.gradient_norm.copy_(newest if first else torch.lerp(self.gradient_norm, newest, NEWEST))
-
-    def progress(self, step: int) -> float:
-        """Part of the run that is done, by steps or by time, whichever is further."""
-        by_steps = step / self.total_steps
-        if self.options.max_time is None:
-            return by_steps
-        return max(by_steps, self.clock.elapsed() / (60.0 * self.options.max_time))
-
-    def configure_optimizers(self) -> Any:
-        """Adam with the schedule of ``learning_rate_factor``, set anew in every step."""
-        options = self.options
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=options.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            # the first step would be lost with a rate of zero
-            lambda step: learning_rate_factor(self.progress(step + 1), options.warmup, options.final_learning_rate),
+    def nothing(self, graph: Graph) -> Answer:
+        """Zeros in the place of the model's answer."""
+        forces = graph.vectors.new_zeros(len(graph.species), 3)
+        return Answer(
+            energy=forces.new_zeros(graph.n_graphs),
+            forces=forces,
+            stress=forces.new_zeros(graph.n_graphs, 3, 3) if self.request["stress"] else None,
+            direct_forces=forces if "direct_force" in self.properties else None,
+            kind="gradient" if "direct_force" in self.properties else self.model.force_kinds[0],
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_train_epoch_end(self) -> None:
-        """Write down the epoch's errors (Lightning validates before it ends the epoch)."""
-        row = {"epoch": self.current_epoch + 1, "step": self.global_step, "elapsed_s": round(self.clock.elapsed(), 2)}
-        row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
-        for part, sums in self.sums.items():
-            row[f"{part}_loss"] = mean(self.losses[part])
-            row.update({f"{part}_{name}": value for name, value in sums.result().items()})
-            self.sums[part], self.losses[part] = ErrorSums(), []
-        self.history.append(row)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """History, time and random state travel with the checkpoint, as plain types."""
-        checkpoint["run"] = {
-            "history": [dict(row) for row in self.history],
-            "elapsed_s": self.clock.elapsed(),
-            "random_state": torch.get_rng_state(),
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on where the checkpoint was written."""
-        run = checkpoint["run"]
-        self.history = [dict(row) for row in run["history"]]
-        self.clock = Clock(before=run["elapsed_s"])
-        torch.set_rng_state(run["random_state"])
 
 
-def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
-    """Exponential moving average of the weights; it never needs a gradient."""
-    if not decay:
-        return None
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
-    return average.requires_grad_(False)
-
-
-def mean(values: list[float]) -> float:
-    """Average, or 0 without values."""
-    return sum(values) / len(values) if values else 0.0
+def share_of(graph: Graph, factors: Tensor) -> Share:
+    """The graph with the factors of the properties' totals."""
+    return Share(**vars(graph), factors=factors)

@@ -1,4 +1,4 @@
-"""Learning curve and parity plot, as PNG files."""
+"""Learning curve as a PNG file; the parity plot is that of ``tdn evaluate``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from tdn.training.evaluation import Evaluation
+from tdn.analysis.plots import RESOLUTION, plot_parity
 from tdn.training.metrics import UNITS
 
-RESOLUTION = 130
+__all__ = ["plot_learning_curve", "plot_parity"]
 
 
 def plot_learning_curve(history: list[dict[str, float]], path: Path) -> None:
@@ -26,24 +26,5 @@ def plot_learning_curve(history: list[dict[str, float]], path: Path) -> None:
         axis.set(yscale="log", xlabel="epoch", ylabel=f"{name} RMSE ({UNITS[name]})")
         axis.grid(alpha=0.3, which="both")
         axis.legend()
-    figure.savefig(path, dpi=RESOLUTION)
-    plt.close(figure)
-
-
-def plot_parity(evaluation: Evaluation, path: Path) -> None:
-    """Predicted against labeled energy per atom and force components."""
-    names = [name for name, (labels, _) in evaluation.pairs.items() if len(labels)]
-    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.9), squeeze=False, layout="constrained")
-    for axis, name in zip(axes[0], names, strict=True):
-        labels, predicted = (values.numpy() for values in evaluation.pairs[name])
-        # total energies differ in the fifth digit only: show them around the mean of the labels, in meV
-        shift, factor, unit = (labels.mean(), 1e3, "meV/atom") if name == "energy" else (0.0, 1.0, "eV/angstrom")
-        axis.plot(factor * (labels - shift), factor * (predicted - shift), ".", markersize=3, alpha=0.4)
-        axis.axline((0.0, 0.0), slope=1.0, color="black", linewidth=0.8)
-        axis.locator_params(nbins=6)
-        origin = f" above {shift:.3f} eV/atom" if shift else ""
-        axis.set(xlabel=f"labeled {name}{origin} ({unit})", ylabel=f"predicted {name} ({unit})")
-        axis.set_title(f"{name} RMSE {evaluation.errors[f'{name}_rmse']:.2f} {UNITS[name]}", fontsize=10)
-        axis.grid(alpha=0.3)
     figure.savefig(path, dpi=RESOLUTION)
     plt.close(figure)

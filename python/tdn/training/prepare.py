@@ -1,140 +1,197 @@
-"""Data of a run: structures read and split, and what the model takes from them."""
+"""Data of a run: structures opened and split, and what the model takes from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections import Counter
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from tdn.data.dataset import LabeledSet, elements_of, labeled_set, read_frames, unused_names, without_references
-from tdn.data.graph import Graph, given
-from tdn.data.references import (
-    energy_scale,
-    given_references,
-    isolated_energies,
-    least_squares_references,
-    reference_energies,
-)
+from tdn.data.ase_source import FileSource
+from tdn.data.dataset import unused_names
+from tdn.data.graph import Graph
+from tdn.data.graphs import GraphSet, spread
+from tdn.data.loaded import Loaded
+from tdn.data.progress import tracked
+from tdn.data.references import given_references
+from tdn.data.source import Concatenation, Source, Subset, open_source
+from tdn.data.split import split_source
+from tdn.data.statistics import Statistics, cache_file, collect, read_cache, sampled, write_cache
 from tdn.errors import TDNError
-from tdn.model import ModelConfig
-from tdn.training.config import TrainConfig, as_list
-from tdn.training.options import build_options
+from tdn.model.settings import Settings
+from tdn.training.config import TrainConfig, model_settings, with_setting
+from tdn.training.start import Start
+
+#: Structures whose names of labels are looked at, and validation structures whose labels are counted in large data.
+PEEK = 100
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """Structures for training and validation, and the constants that come from the training structures."""
 
-    train: list[Graph]  #: labels as in the files
-    valid: list[Graph]
-    model_config: ModelConfig
-    references: list[float]  #: eV, in the order of the model's elements
-    references_from: str  #: "isolated atoms", "least squares" or "configuration"
-    scale: float  #: eV (and eV/angstrom): root mean square of the force components
-    min_distance: float  #: angstrom, shortest pair of the training structures
+    train: GraphSet  #: energies as in the files
+    valid: GraphSet
+    model_config: Settings
+    statistics: Statistics
+    label_counts: dict[str, int]  #: structures for training and validation with each label, as far as looked at
     files: dict[str, list[str]]  #: names of the files
+    left_out: dict[str, int]  #: what the files hold and is not used: reason and count
     unused: list[str]  #: names in the files that look like labels but are not read
 
     @property
-    def label_counts(self) -> dict[str, int]:
-        """Number of structures for training and validation with each label."""
-        graphs = self.train + self.valid
-        return {
-            "energies": sum(bool(given(graph.energy).isfinite().all()) for graph in graphs),
-            "forces": sum(bool(given(graph.forces).isfinite().all()) for graph in graphs),
-            "stress": sum(bool(given(graph.has_stress).all()) for graph in graphs),
-        }
+    def references(self) -> list[float]:
+        """Reference energies, eV, in the order of the model's elements."""
+        return self.statistics.references
 
     @property
     def has_stress(self) -> bool:
         """Whether any structure has a stress label."""
         return self.label_counts["stress"] > 0
 
-    def above_references(self, part: str) -> list[Graph]:
-        """Structures of ``"train"`` or ``"valid"`` with energies above the references."""
-        return [without_references(graph, self.references) for graph in getattr(self, part)]
 
+def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingData:
+    """Open the data, fix elements, references, scale and averages; build graphs that are to be kept.
 
-def prepare_data(config: TrainConfig, tell: Callable[[str], None]) -> TrainingData:
-    """Read the files, build all graphs, fix elements, references, scale and average degree."""
-    train_files = read_files(config, as_list(config.data.train))
-    wish = config.data.valid
-    valid_files = [] if isinstance(wish, float) else read_files(config, as_list(wish))
-    elements = config.model.get("elements") or elements_of(atoms for _, frames in train_files for atoms in frames)
-    options = build_options(ModelConfig, {"elements": elements, **config.model}, "model")
+    Args:
+        config: the run.
+        start: model that the run starts from; its options stand where the configuration gives none.
+    """
+    origin = open_source(config.data.train, config.path)
+    source = loaded(origin, config.data.sample)
+    given = with_setting({**(start.options if start else {}), **config.model})
+    elements = config.model.get("elements") or source.elements()
+    elements = start.with_new(elements) if start else tuple(elements)
+    options = model_settings({**given, "elements": elements})
     if isinstance(config.data.references, dict):
         given_references(config.data.references, options.elements)  # mistakes are told before the graphs are built
-    train = labeled_set(train_files, options.elements, options.cutoff)
-    graphs, valid = train.graphs, labeled_set(valid_files, options.elements, options.cutoff).graphs
-    if isinstance(wish, float):
-        graphs, valid = split(graphs, wish, config.training.seed)
-    if not graphs or not valid:
-        raise TDNError(f"{len(graphs)} training and {len(valid)} validation structures are too few; add structures")
-    train = LabeledSet(graphs, train.isolated, train.files)
-    references, source = choose_references(config.data.references, train, options.elements)
-    if source == "least squares":
-        tell_of_references(train, options.elements, tell)
+    source, isolated = without_isolated(source, options)
+    train, valid, valid_origin = split(config, source, options)
+    if not len(train) or not len(valid):
+        raise TDNError(f"{len(train)} training and {len(valid)} validation structures are too few; add structures")
+    limit = 1e9 * config.data.memory
+    train_set = GraphSet(train, options.elements, options.cutoff).keep_if_small(limit)
+    valid_set = GraphSet(valid, options.elements, options.cutoff).keep_if_small(limit)
+    statistics = statistics_of(config, train_set, isolated)
+    counts = Counter(statistics.labels) + Counter(labels_of(valid_set))
+    origins = [origin] if valid_origin is None else [origin, valid_origin]
     return TrainingData(
-        train=graphs,
-        valid=valid,
-        model_config=fill_from_data(options, config.model, train),
-        references=references,
-        references_from=source,
-        scale=energy_scale(graphs, references),
-        min_distance=train.min_distance,
-        files={"train": train.files, "valid": [name for name, _ in valid_files] or train.files},
-        unused=unused_names(atoms for _, frames in train_files + valid_files for atoms in frames),
+        train=train_set,
+        valid=valid_set,
+        model_config=fill_from_data(options, {**(start.options if start else {}), **config.model}, statistics),
+        statistics=start.adjusted(statistics, options.elements, config) if start else statistics,
+        label_counts={name: counts[name] for name in statistics.labels},
+        files={"train": origins[0].file_names, "valid": origins[-1].file_names},
+        left_out=dict(sum((Counter(source.left_out) for source in origins), Counter())),
+        unused=unused_names(atoms for source in origins for atoms in first_frames(source)),
     )
 
 
-def read_files(config: TrainConfig, names: list[str]) -> list[tuple[str, Any]]:
-    """(file name, structures) of each file."""
-    paths = [config.path(name) for name in names]
-    return [(path.name, read_frames(path)) for path in paths]
+def loaded(source: Source, most: int) -> Source:
+    """The source itself if it is large, else one that has read it."""
+    return Loaded(source) if len(source) <= most else source
 
 
-def split(graphs: list[Graph], fraction: float, seed: int) -> tuple[list[Graph], list[Graph]]:
-    """Hold out a random fraction, at least one structure; the rest keeps its order."""
-    n_valid = max(1, round(fraction * len(graphs)))
-    order = torch.randperm(len(graphs), generator=torch.Generator().manual_seed(seed)).tolist()
-    chosen = set(order[:n_valid])
-    rest = [graph for index, graph in enumerate(graphs) if index not in chosen]
-    return rest, [graphs[index] for index in sorted(chosen)]
+def without_isolated(source: Source, options: Settings) -> tuple[Source, list[Graph]]:
+    """The source without single atoms that have no neighbors, and these; in large data they stay where they are."""
+    places = range(len(source)) if isinstance(source, Loaded) else sampled(source, PEEK)
+    singles = [index for index in places if len(source[index]) == 1]
+    graphs = {index: GraphSet(source, options.elements, options.cutoff)[index] for index in singles}
+    isolated = {index: graph for index, graph in graphs.items() if len(graph.center) == 0}
+    if isolated and isinstance(source, Loaded):
+        source = Subset(source, [index for index in range(len(source)) if index not in isolated])
+    return source, list(isolated.values())
 
 
-def choose_references(wish: str | dict, train: LabeledSet, elements: tuple[str, ...]) -> tuple[list[float], str]:
-    """Reference energies as the configuration asks for them, and where they come from."""
-    if isinstance(wish, dict):
-        return given_references(wish, elements), "configuration"
-    if wish == "least_squares":
-        return least_squares_references(train.graphs, elements), "least squares"
-    return reference_energies(train.graphs, train.isolated, elements)
+def split(config: TrainConfig, source: Source, options: Settings) -> tuple[Source, Source, Source | None]:
+    """Structures for training and for validation, and the source of the latter if it is another one."""
+    wish = config.data.valid
+    if not isinstance(wish, float):
+        origin = open_source(wish, config.path)
+        return source, without_isolated(loaded(origin, config.data.sample), options)[0], origin
+    if source.get_groups() is not None:
+        return *split_source(source, wish, config.training.seed), None
+    rest, held_out = random_split(len(source), wish, config.training.seed)
+    return Subset(source, rest), Subset(source, held_out), None
 
 
-def tell_of_references(train: LabeledSet, elements: tuple[str, ...], tell: Callable[[str], None]) -> None:
-    """What the user should know of reference energies that are fitted by least squares."""
-    known = isolated_energies(train.isolated)
-    if known:
-        found = " ".join(elements[species] for species in sorted(known))
-        missing = " ".join(element for species, element in enumerate(elements) if species not in known)
+def random_split(n: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold out a random fraction, at least one structure; both parts keep their order."""
+    n_valid = max(1, round(fraction * n))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:n_valid]
+    held_out = np.zeros(n, dtype=bool)
+    held_out[order.numpy()] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def statistics_of(config: TrainConfig, train: GraphSet, isolated: list[Graph]) -> Statistics:
+    """Statistics of all graphs in memory, else of a sample, from the cache if data and options are the same."""
+    wish = config.data.references
+    if train.kept is not None:
+        return collect(train.kept, isolated, train.elements, wish)
+    options = (train.elements, train.cutoff, wish, config.data.sample)
+    path = cache_file(cache_folder(config), train.source, *options)
+    found = read_cache(path)
+    if found is None:
+        places = sampled(train.source, config.data.sample)
+        graphs = (train.original(index) for index in places)
+        what = "averages of the training structures"
+        found = collect(tracked(graphs, len(places), what), isolated, train.elements, wish)
+        write_cache(path, found)
+    return found
+
+
+def cache_folder(config: TrainConfig) -> Path:
+    """Folder of kept statistics: as configured, else beside the run's folder."""
+    if config.data.cache is not None:
+        return config.path(config.data.cache)
+    return config.path(config.run_dir).parent / ".statistics"
+
+
+def labels_of(graphs: GraphSet) -> dict[str, int]:
+    """Number of structures with each label, in large data of a few."""
+    places = range(len(graphs)) if graphs.kept is not None else spread(len(graphs), PEEK)
+    return collect((graphs.original(index) for index in places), [], graphs.elements, "least_squares").labels
+
+
+def first_frames(source: Source) -> list[Any]:
+    """The first structures, as ASE reads them, of the files that ASE reads."""
+    if isinstance(source, Concatenation):
+        return [atoms for part in source.sources for atoms in first_frames(part)]
+    if not isinstance(source, FileSource):
+        return []
+    return [source.atoms(index) for index in range(min(len(source), PEEK))]
+
+
+def fill_from_data(options: Settings, given: dict[str, Any], statistics: Statistics) -> Settings:
+    """Averages of the training structures for the options that the configuration leaves open, if the model has them."""
+    averages: dict[str, Any] = {
+        "avg_degree": max(statistics.average_degree, 1.0),
+        "avg_n_atoms": statistics.average_atoms,
+    }
+    known = {option.name for option in fields(options)}
+    return replace(options, **{name: averages[name] for name in averages if name in known and name not in given})
+
+
+def notes(data: TrainingData) -> list[str]:
+    """What the user should know of the data, line by line."""
+    lines, statistics = [], data.statistics
+    if data.unused:
+        names = ", ".join(data.unused)
+        lines.append(f"Note: {names} in the files are not used; only energy, forces and stress are read.")
+    for reason, count in data.left_out.items():
+        lines.append(f"Note: {count} structures in the files are left out: {reason}.")
+    if statistics.isolated and statistics.references_from == "least squares":
+        found = " ".join(statistics.isolated)
+        missing = " ".join(e for e in data.model_config.elements if e not in statistics.isolated)
         why = f", none of {missing}" if missing else ""
-        tell(f"Note: isolated atoms of {found} were found{why}; they are left out and least squares is used.")
-    if len({tuple(composition.tolist()) for composition in compositions(train.graphs)}) < len(elements):
-        tell("Note: the compositions fix the reference energies only in sum; energies of isolated atoms are arbitrary.")
-
-
-def compositions(graphs: list[Graph]) -> list[torch.Tensor]:
-    """Fraction of each element in each structure, rounded so that equal ones compare equal."""
-    n_elements = 1 + max(int(graph.species.max()) for graph in graphs)
-    counts = [torch.bincount(graph.species, minlength=n_elements).double() for graph in graphs]
-    return [(count / count.sum()).round(decimals=6) for count in counts]
-
-
-def fill_from_data(options: ModelConfig, given: dict[str, Any], train: LabeledSet) -> ModelConfig:
-    """Averages of the training structures for the options that the configuration leaves open."""
-    n_atoms = sum(len(graph.species) for graph in train.graphs) / len(train)
-    averages = {"avg_degree": max(train.average_degree, 1.0), "avg_n_atoms": n_atoms}
-    chosen = {field.name: getattr(options, field.name) for field in fields(options)}
-    return ModelConfig(**chosen | {name: value for name, value in averages.items() if name not in given})
+        lines.append(f"Note: isolated atoms of {found} were found{why}; they are left out and least squares is used.")
+    if statistics.references_are_sums:
+        lines.append(
+            "Note: the compositions fix the reference energies only in sum; energies of isolated atoms are arbitrary."
+        )
+    return lines

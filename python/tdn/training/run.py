@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,26 @@ from typing import Any
 import torch
 import yaml
 
+from tdn.architectures import build_model
 from tdn.errors import TDNError
 from tdn.model import TDN
-from tdn.training.callbacks import BEST, LAST, LOG_FILE, EpochEnd
+from tdn.training.batching import build_loader
 from tdn.training.checkpoint import KEY, default_dtype, load_model, pack_model, plain, read_checkpoint
 from tdn.training.config import FREE_ON_RESUME, TrainConfig
 from tdn.training.evaluation import error_table, evaluate
-from tdn.training.loop import build_loaders, build_trainer, quiet_lightning
+from tdn.training.loop import Loop
 from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
+from tdn.training.optimizer import build_optimizer
+from tdn.training.parallel import Ranks, is_first
 from tdn.training.plots import plot_learning_curve, plot_parity
-from tdn.training.prepare import TrainingData, prepare_data
+from tdn.training.prepare import TrainingData, notes, prepare_data
+from tdn.training.saving import BEST, LAST, LOG_FILE, Saver
+from tdn.training.schedule import Plateau
+from tdn.training.sections import DataConfig, TrainingConfig
+from tdn.training.start import Start, open_start, take_over
+from tdn.training.state import RunState
+from tdn.training.tally import Tally
 
 CONFIG_FILE = "config.yaml"
 CURVE_FILE = "learning_curve.png"
@@ -39,6 +49,8 @@ def train(
 ) -> Path:
     """Train a model and return the folder with ``best.ckpt``, ``last.ckpt``, ``metrics.csv`` and two plots.
 
+    With several processes each calls this; the first prints and writes.
+
     Args:
         config: see ``tdn.training.config``.
         resume: go on from ``last.ckpt`` of the same run.
@@ -47,17 +59,21 @@ def train(
         tell: receives lines for the user.
     """
     folder = config.path(config.run_dir)
-    check_folder(config, folder, resume, overwrite)
+    first = is_first()
+    if first:
+        check_folder(config, folder, resume, overwrite)
     keep_freed_pages()
     if config.training.num_threads:
         torch.set_num_threads(config.training.num_threads)
-    data = prepare_data(config, tell)
-    module = build_module(config, data)
-    describe(module, data, tell)
-    open_folder(config, folder, resume, overwrite)
-    epoch_end = EpochEnd(folder, partial(pack, config=config, data=data), tell, stop_after)
-    fit(config, module, data, epoch_end, resume)
-    finish(config, folder, data, tell)
+    start = open_start(config)
+    data = prepare_data(config, start)
+    module, told = build_module(config, data, start)
+    if first:
+        describe(module, data, [*notes(data), *told], tell)
+        open_folder(config, folder, resume, overwrite)
+    fit(config, module, data, Saver(folder, partial(pack, config=config, data=data)), resume, stop_after, tell)
+    if first:
+        finish(config, folder, data, tell)
     return folder
 
 
@@ -79,13 +95,19 @@ def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: boo
 def check_same_run(config: TrainConfig, before: dict[str, Any]) -> None:
     """The options that decide what a step does must be those of the interrupted run."""
     now = plain(config.to_dict())
-    for section in ("model", "data", "training"):
+    defaults = {"data": defaults_of(DataConfig), "training": defaults_of(TrainingConfig), "model": {}}
+    for section, missing in defaults.items():
         for name in {**before[section], **now[section]}:
-            old, new = before[section].get(name), now[section].get(name)
+            old, new = before[section].get(name, missing.get(name)), now[section].get(name)
             if old != new and not (section == "training" and name in FREE_ON_RESUME):
                 raise TDNError(
                     f"{section}.{name} is {new!r} but the run to resume has {old!r}; restore it or change run_dir"
                 )
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """Values of options that an earlier version did not know."""
+    return {option.name: option.default for option in fields(kind)}
 
 
 def open_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool) -> None:
@@ -97,63 +119,100 @@ def open_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), encoding="utf-8")
 
 
-def build_module(config: TrainConfig, data: TrainingData) -> TrainingModule:
-    """Model with seeded weights, in the run's dtype, working above the reference energies."""
+def build_module(config: TrainConfig, data: TrainingData, start: Start | None) -> tuple[TrainingModule, list[str]]:
+    """Model with seeded weights or those of ``start``, in the run's dtype, working above the reference energies.
+
+    Returns also what the user should know of the weights.
+    """
     torch.manual_seed(config.training.seed)
-    with default_dtype(config.training.dtype):
-        model = TDN(data.model_config)
-    model.set_references([0.0] * len(data.references), data.scale)
-    batches = -(-len(data.train) // config.training.batch_size)
-    return TrainingModule(model, config.training, batches * config.training.max_epochs, data.has_stress)
+    with default_dtype(config.training.weight_dtype):
+        model = build_model(data.model_config)
+    if model.energy_convention == "extensive":
+        model.set_references([0.0] * len(data.references), data.statistics.scale)
+    elif isinstance(model, TDN) and model.network.force_head is not None:
+        # as published: one norm in front of the energy head and the force head
+        model.network.force_head.norm = model.network.norm
+    told = take_over(model, start) if start else []
+    return TrainingModule(model, config.training, data.has_stress), told
 
 
-def describe(module: TrainingModule, data: TrainingData, tell: Callable[[str], None]) -> None:
+def describe(module: TrainingModule, data: TrainingData, told: list[str], tell: Callable[[str], None]) -> None:
     """What is going to be trained, line by line."""
-    config = data.model_config
+    config, options = data.model_config, module.options
     n_weights = sum(parameter.numel() for parameter in module.model.parameters())
     references = ", ".join(f"{e} {v:.4f}" for e, v in zip(config.elements, data.references, strict=True))
-    tell(f"{len(data.train)} training and {len(data.valid)} validation structures, {config.avg_degree:.1f} neighbors")
-    tell(f"labels: {', '.join(f'{name} {count}' for name, count in data.label_counts.items())}")
-    if data.unused:
-        tell(f"Note: {', '.join(data.unused)} in the files are not used; only energy, forces and stress are read.")
-    tell(f"reference energies from {data.references_from} (eV): {references}; scale {data.scale:.4f} eV")
-    tell(f"{n_weights} weights, {module.total_steps} steps in {module.options.max_epochs} epochs")
+    degree, looked = data.statistics.average_degree, data.statistics.n_structures
+    tell(f"{len(data.train)} training and {len(data.valid)} validation structures, {degree:.1f} neighbors")
+    where = "" if looked == len(data.train) else f" in {looked} of the training structures"
+    tell(f"labels: {', '.join(f'{name} {count}' for name, count in data.label_counts.items())}{where}")
+    for line in told:
+        tell(line)
+    scale = data.statistics.scale
+    tell(f"reference energies from {data.statistics.references_from} (eV): {references}; scale {scale:.4f} eV")
+    n_batches = len(build_loader(data.train, options, data.statistics.average_edges, shuffle=True))
+    tell(f"{n_weights} weights, {n_batches * options.max_epochs} steps in {options.max_epochs} epochs")
 
 
-def fit(config: TrainConfig, module: TrainingModule, data: TrainingData, epoch_end: EpochEnd, resume: bool) -> None:
+def fit(
+    config: TrainConfig,
+    module: TrainingModule,
+    data: TrainingData,
+    saver: Saver,
+    resume: bool,
+    stop_after: int | None,
+    tell: Callable[[str], None],
+) -> None:
     """Run the loop; an interruption becomes a sentence that says how to go on."""
-    loaders = build_loaders(data.above_references("train"), data.above_references("valid"), config)
-    with quiet_lightning():
-        trainer = build_trainer(config, epoch_end)
-        try:
-            trainer.fit(module, *loaders, ckpt_path=epoch_end.folder / LAST if resume else None, weights_only=True)
-        except SystemExit as stop:  # what Lightning makes of ctrl-C and SIGTERM
-            done = len(module.history)
-            saved = f"epoch {done} is saved; go on with --resume" if done else "no epoch was finished, nothing is saved"
-            raise TDNError(f"training was stopped; {saved}") from stop
+    options, edges = config.training, data.statistics.average_edges
+    ranks = Ranks(options)
+    module.to(ranks.device)
+    loaders = [
+        build_loader(part.above(data.references), options, edges, shuffle, ranks.rank, ranks.world)
+        for part, shuffle in ((data.train, True), (data.valid, False))
+    ]
+    state = RunState(Plateau(options.patience, options.plateau_factor), Tally(module.properties))
+    optimizer = build_optimizer(module.model, options)
+    loop = Loop(module, optimizer, (loaders[0], loaders[1]), state, ranks, saver, tell)
+    if resume:
+        saver.load(loop)
+    ranks.same(module)
+    if options.compile:
+        module.compile_steps()
+    try:
+        loop.run(stop_after)
+    except KeyboardInterrupt:
+        step = saver.saved_step
+        saved = f"step {step} is saved; go on with --resume" if step >= 0 else "no step is saved yet"
+        raise TDNError(f"training was stopped; {saved}") from None
+    ranks.close()
 
 
-def pack(module: TrainingModule, config: TrainConfig, data: TrainingData) -> dict[str, Any]:
+def pack(loop: Loop, config: TrainConfig, data: TrainingData) -> dict[str, Any]:
     """The checkpoint's entry for ``tdn.load``, with the story of the training."""
-    row = module.history[-1]
-    elements = data.model_config.elements
+    row = loop.state.history[-1] if loop.state.history else {}
+    elements, statistics = data.model_config.elements, data.statistics
     summary = {
         "elements": elements,
         "n_train": len(data.train),
         "n_valid": len(data.valid),
         "files": data.files,
-        "min_distance": data.min_distance,
-        "references": dict(zip(elements, data.references, strict=True)),
-        "references_from": data.references_from,
-        "energy_scale": data.scale,
-        "dtype": config.training.dtype,
-        "epoch": row["epoch"],
-        "steps": row["step"],
-        "loss": {"train": row["train_loss"], "valid": row["valid_loss"]},
+        "min_distance": statistics.min_distance,
+        "min_distances": statistics.min_distances,
+        "references": dict(zip(elements, statistics.references, strict=True)),
+        "references_from": statistics.references_from,
+        "energy_scale": statistics.scale,
+        "dtype": config.training.weight_dtype,
+        "epoch": loop.state.epoch,
+        "steps": loop.state.step,
+        "loss": {part: row[f"{part}_loss"] for part in ("train", "valid") if row},
         "errors": {part: errors_of(row, part) for part in ("train", "valid")},
         "config": config.to_dict(),
     }
-    return pack_model(module.best_model, data.references, data.scale, summary)
+    model = loop.module.best_model
+    if model.energy_convention == "extensive":
+        return pack_model(model, statistics.references, statistics.scale, summary)
+    # an energy per atom has no place for references: they stand in the summary
+    return pack_model(model, [0.0] * len(elements), float(model.references.scale), summary)
 
 
 def errors_of(row: dict[str, float], part: str) -> dict[str, float]:
@@ -167,7 +226,8 @@ def finish(config: TrainConfig, folder: Path, data: TrainingData, tell: Callable
     history = read_checkpoint(folder / LAST)["run"]["history"]
     plot_learning_curve(history, folder / CURVE_FILE)
     model = load_model(folder / BEST)
-    result = evaluate(model, data.valid, model.dtype, batch_size=config.training.batch_size)
+    valid = data.valid if model.energy_convention == "extensive" else data.valid.above(data.references)
+    result = evaluate(model, valid, model.dtype, batch_size=config.training.batch_size)
     plot_parity(result, folder / PARITY_FILE)
     tell(f"best model ({folder / BEST}) on the validation structures:")
     tell(error_table(result.errors))

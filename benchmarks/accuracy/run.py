@@ -1,0 +1,167 @@
+"""Trains every model of a list for the same time, tests it, and measures what it costs: error against time per atom.
+
+    python benchmarks/accuracy/run.py benchmarks/accuracy/frontier_acac.yaml --work runs/frontier
+
+Each model is trained by ``tdn train``, tested by ``tdn evaluate`` and deployed; its cost is what the deployed model
+takes for an atom and step on one core of this machine (``tdn profile`` on the structure that the list names). Models
+that are done are not run again: an interrupted list goes on.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cpu"))
+from report import machine, parser, publish
+
+RESULT = "result.json"
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("experiments", type=Path, help="YAML file with base, tests, minutes and models")
+    options.add_argument("--work", type=Path, required=True, help="folder for runs; finished ones in it are kept")
+    options.add_argument("--only", nargs="*", help="train these models only; the table has all that are finished")
+    args = options.parse_args()
+    plan = yaml.safe_load(args.experiments.read_text())
+    base = yaml.safe_load((args.experiments.parent / plan["base"]).read_text())
+    for name, changes in plan["models"].items():
+        if not args.only or name in args.only:
+            run_model(args.work / name, changed(base, plan, changes or {}), plan)
+    done = {name: args.work / name / RESULT for name in plan["models"]}
+    results = {name: json.loads(path.read_text()) for name, path in done.items() if path.is_file()}
+    publish(table(plan, results), args.output, frontier(plan, results) if len(results) > 1 else None)
+
+
+def changed(base: dict[str, Any], plan: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The base configuration with dotted options replaced, in the time that all models get."""
+    config = copy.deepcopy(base)
+    for dotted, value in {**plan.get("changes", {}), **changes}.items():
+        section, option = dotted.split(".")
+        config[section][option] = value
+    config["training"]["max_time"] = plan["minutes"]
+    return config
+
+
+def run_model(folder: Path, config: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Train, test and time one model; its numbers go to a file in its folder."""
+    if (folder / RESULT).is_file():
+        return
+    print(f"== {folder.name}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    config["run_dir"] = "run"
+    (folder / "train.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    resume = ["--resume"] if (folder / "run" / "last.ckpt").is_file() else []
+    tdn("train", folder / "train.yaml", *resume)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    best = folder / "run" / "best.ckpt"
+    result: dict[str, Any] = {"cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+    for name, path in plan["tests"].items():
+        result[name] = json.loads(tdn("evaluate", best, os.path.expandvars(path), "--json", quiet=True))
+    result.update(training_of(best))
+    if plan.get("deploy", True):
+        archive = folder / "model.tdn.pt"
+        tdn("deploy", best, "-o", archive, "--overwrite")
+        result["us_per_atom"] = cost(archive, plan)
+    (folder / RESULT).write_text(json.dumps(result, indent=1))
+
+
+def tdn(*arguments: Any, quiet: bool = False) -> str:
+    """Run a command of tdn and return what it printed."""
+    command = [sys.executable, "-m", "tdn.cli", *map(str, arguments)]
+    answer = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE if quiet else None)
+    return answer.stdout or ""
+
+
+def training_of(checkpoint: Path) -> dict[str, Any]:
+    """Steps, epochs and number of weights of a finished run."""
+    from tdn.training.checkpoint import KEY, read_checkpoint
+
+    content = read_checkpoint(checkpoint)[KEY]
+    history = read_checkpoint(checkpoint.with_name("last.ckpt"))["run"]["history"]
+    weights = sum(value.numel() for value in content["model_state"].values() if value.dtype.is_floating_point)
+    return {"steps": history[-1]["step"], "epochs": history[-1]["epoch"], "weights": weights}
+
+
+def cost(archive: Path, plan: dict[str, Any]) -> float:
+    """Microseconds for an atom and step, energy and forces, one thread, of the box that the plan names."""
+    import ase.io
+
+    from tdn.data import graph_from_atoms
+    from tdn.plan.profile import profile
+
+    box = ase.io.read(os.path.expandvars(plan["box"]), index=0)
+    box = box.repeat(plan.get("repeat", 1)) if box.pbc.all() else copies(box, plan.get("copies", 64))
+    found = profile(archive, lambda model: graph_from_atoms(box, model.elements, model.cutoff), 7)
+    return 1e6 * found.seconds / found.n_atoms
+
+
+def copies(molecule: Any, number: int) -> Any:
+    """That many molecules in a row, too far apart to see each other."""
+    from ase import Atoms
+
+    row = Atoms()
+    for k in range(number):
+        moved = molecule.copy()
+        moved.calc = None
+        moved.positions[:, 0] += 100.0 * k
+        row += moved
+    return row
+
+
+def table(plan: dict[str, Any], results: dict[str, Any]) -> list[str]:
+    """One line for each model: what it is, its errors, what it costs."""
+    lines = [f"# {plan['title']}", "", plan["text"].strip(), "", machine(), ""]
+    tests = [f"{name}: energy {plan['energy_unit']}, force meV/A" for name in plan["tests"]]
+    columns = ["model", "change", "weights", "epochs", "steps", "CPU s", *tests, "us per atom and step"]
+    lines += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for name, result in results.items():
+        changes = ", ".join(f"{key.split('.')[1]} {value}" for key, value in (plan["models"][name] or {}).items())
+        errors = [f"{energy_error(plan, result[test]):.2f}, {result[test]['force_rmse']:.2f}" for test in plan["tests"]]
+        numbers = [f"{result['weights']}", f"{result['epochs']}", f"{result['steps']}", f"{result['cpu_s']:.0f}"]
+        price = f"{result['us_per_atom']:.0f}" if "us_per_atom" in result else "-"
+        lines.append("| " + " | ".join([name, changes or "-", *numbers, *errors, price]) + " |")
+    return lines
+
+
+def energy_error(plan: dict[str, Any], errors: dict[str, float]) -> float:
+    """RMSE of the energy in the unit that the plan shows."""
+    return errors["energy_total_rmse" if plan["energy_unit"] == "meV" else "energy_rmse"]
+
+
+def frontier(plan: dict[str, Any], results: dict[str, Any]) -> Any:
+    """Error of the forces against the time per atom and step; the line joins models that none other beats in both."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    test = next(iter(plan["tests"]))
+    points = sorted(
+        (r["us_per_atom"], r[test]["force_rmse"], name) for name, r in results.items() if "us_per_atom" in r
+    )
+    if not points:
+        return None
+    figure, axis = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
+    best = [p for k, p in enumerate(points) if all(p[1] < other[1] for other in points[:k])]
+    axis.plot([p[0] for p in best], [p[1] for p in best], "-", color="0.7", zorder=0)
+    for time, error, name in points:
+        axis.plot(time, error, "o", color="tab:blue")
+        axis.annotate(name, (time, error), xytext=(4, 4), textcoords="offset points", fontsize=8)
+    axis.set(xlabel="us per atom and step, one core", ylabel=f"force RMSE, {test} (meV/A)", xscale="log", yscale="log")
+    axis.grid(alpha=0.3, which="both")
+    return figure
+
+
+if __name__ == "__main__":
+    main()

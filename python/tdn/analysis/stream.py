@@ -1,0 +1,39 @@
+"""Labeled structures of a source as graphs, one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tdn.data.build import graph_from_structure
+from tdn.data.graph import Graph
+from tdn.data.source import Source, Subset
+from tdn.errors import TDNError
+
+
+def labeled_graphs(
+    source: Source, elements: Sequence[str], cutoff: float, names: deque[str] | None = None
+) -> Iterator[Graph]:
+    """Graph of each structure, read when it is asked for.
+
+    Args:
+        source: structures with labels; forces of held atoms are none.
+        elements: of the model.
+        cutoff: angstrom.
+        names: receives the name of each structure before its graph is given.
+    """
+    for structure in source:
+        if names is not None:
+            names.append(structure.name)
+        yield graph_from_structure(structure, elements, cutoff)
+
+
+def spread(source: Source, limit: int | None) -> Source:
+    """At most ``limit`` structures, evenly spread: the first ones of a trajectory resemble each other."""
+    if limit is None or limit >= len(source):
+        return source
+    if limit < 1:
+        raise TDNError(f"the limit is {limit} structures; give a positive number")
+    return Subset(source, np.arange(limit) * len(source) // limit)

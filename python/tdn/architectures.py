@@ -1,0 +1,80 @@
+"""Which architecture a configuration or a checkpoint means: the one place that knows all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from torch import Tensor
+
+from tdn.baselines import Baseline, BaselineConfig, PaiNNConfig, SchNetConfig
+from tdn.baselines.schnet import torch_geometric_schnet
+from tdn.errors import TDNError, suggest
+from tdn.model import TDN, ModelConfig
+from tdn.model.potential import Potential
+from tdn.model.settings import Settings
+
+#: Name of the option and of the entry in a checkpoint; without it, a model is a TDN.
+KEY = "architecture"
+KINDS: dict[str, type[Settings]] = {kind.architecture: kind for kind in (ModelConfig, SchNetConfig, PaiNNConfig)}
+#: Options that mean the same in every architecture.
+COMMON = tuple(field.name for field in fields(Settings))
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[type[Settings], dict[str, Any]]:
+    """The class of settings that ``model.architecture`` names, and the other options.
+
+    Raises:
+        TDNError: an unknown architecture, or one whose library is missing.
+    """
+    name = options.get(KEY, ModelConfig.architecture)
+    if name not in KINDS:
+        raise TDNError(f"model.{KEY} is {name!r}{suggest(str(name), KINDS)}; use one of {', '.join(KINDS)}")
+    if name == SchNetConfig.architecture:
+        torch_geometric_schnet()
+    return KINDS[name], {option: value for option, value in options.items() if option != KEY}
+
+
+def config_from_dict(options: Mapping[str, Any]) -> Settings:
+    """Settings from plain types, with or without the name of their architecture."""
+    kind, rest = split_options(options)
+    return kind.from_dict(rest)
+
+
+def config_to_dict(config: Settings) -> dict[str, Any]:
+    """Plain types from which ``config_from_dict`` makes the same settings."""
+    return {KEY: config.architecture, **config.to_dict()}
+
+
+def build_model(config: Settings) -> Potential:
+    """Model with random weights."""
+    if isinstance(config, BaselineConfig):
+        return Baseline(config)
+    assert isinstance(config, ModelConfig)
+    return TDN(config)
+
+
+def model_from_state(config: Settings, state: Mapping[str, Tensor]) -> Potential:
+    """Model with stored weights, in their dtype."""
+    if isinstance(config, BaselineConfig):
+        return Baseline.from_state(config, state)
+    assert isinstance(config, ModelConfig)
+    return TDN.from_state(config, state)
+
+
+def with_architecture(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """A whole training configuration for another architecture, to compare the two on the same data.
+
+    Elements and cutoff stay, the other options of the model are the architecture's defaults, and the results go to a
+    folder of their own, with the architecture's name added. A configuration of this architecture stays as it is.
+    """
+    model = content.get("model") or {}
+    if not isinstance(model, dict) or model.get(KEY, ModelConfig.architecture) == name:
+        return content
+    kind, _ = split_options(model)
+    kept = {option: value for option, value in model.items() if option in COMMON}
+    changed = {**content, "model": {KEY: name, "cutoff": kind.cutoff, **kept}}
+    if isinstance(content.get("run_dir"), str):
+        changed["run_dir"] = f"{content['run_dir'].rstrip('/')}-{name}"
+    return changed

@@ -1,0 +1,39 @@
+"""Options of every command that reads structures of any format."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tdn.data.source import Source
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--format`` and ``--option``."""
+    parser.add_argument("--format", help="xyz, ase_db, pubchemqcr or oc (default: by a look at the file)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the format, for instance stage=1st, steps=last, split=train, task=is2re; may be repeated",
+    )
+
+
+def open_sources(paths: list[str], args: argparse.Namespace) -> Source:
+    """Open paths with the options of a command line."""
+    import yaml
+
+    from tdn.data.source import open_source
+    from tdn.errors import TDNError
+
+    options = {}
+    for text in args.option:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise TDNError(f"--option {text} has no value; write it as NAME=VALUE")
+        options[name] = yaml.safe_load(value) if value.startswith("[") else value
+    if args.format:
+        options["format"] = args.format
+    return open_source([{"path": path, **options} for path in paths])

@@ -1,0 +1,172 @@
+"""Sources of structures: joined, cut, and opened from what a user writes (a path, a list, a mapping with options)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdn.data.source_base import Source, hashed
+from tdn.data.structure import Structure
+from tdn.elements import SYMBOLS
+from tdn.errors import TDNError, suggest
+
+__all__ = ["Concatenation", "Source", "Subset", "open_source"]
+
+#: Format, where its opener is, and the options it knows; an opener takes the path and the options.
+FORMATS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "xyz": ("tdn.data.ase_source", "open_frames", ()),
+    "ase_db": ("tdn.data.ase_source", "open_database", ()),
+    "pubchemqcr": ("tdn.data.pubchemqcr", "open_pubchemqcr", ("stage", "steps", "split", "ratios", "index_folder")),
+    "oc": ("tdn.data.oc", "open_oc", ("task",)),
+}
+
+
+class Concatenation(Source):
+    """Several sources one after the other."""
+
+    def __init__(self, sources: Sequence[Source]):
+        self.sources = list(sources)
+        self._ends = list(accumulate(len(source) for source in self.sources))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, index: int) -> Structure:
+        index = self.checked_index(index)
+        part = bisect_right(self._ends, index)
+        return self.sources[part][index - (self._ends[part - 1] if part else 0)]
+
+    @property
+    def file_names(self) -> list[str]:
+        """Names of all files."""
+        return [name for source in self.sources for name in source.file_names]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Sums over the sources."""
+        total: Counter[str] = Counter()
+        for source in self.sources:
+            total.update(source.left_out)
+        return dict(total)
+
+    def fingerprint(self) -> str:
+        """Hash of the sources' hashes."""
+        return hashed("concatenation", [source.fingerprint() for source in self.sources])
+
+    def elements(self) -> tuple[str, ...]:
+        """Union over the sources."""
+        found = {symbol for source in self.sources for symbol in source.elements()}
+        return tuple(sorted(found, key=SYMBOLS.index))
+
+    def get_groups(self) -> NDArray[np.int64] | None:
+        """Groups of all sources with different numbers; a structure without a group is one of its own."""
+        groups = [source.get_groups() for source in self.sources]
+        if all(group is None for group in groups):
+            return None
+        numbered, first = [], 0
+        for source, group in zip(self.sources, groups, strict=True):
+            own = np.arange(len(source)) if group is None else np.unique(group, return_inverse=True)[1]
+            numbered.append(own.astype(np.int64) + first)
+            first += int(own.max(initial=-1)) + 1
+        return np.concatenate(numbered)
+
+
+class Subset(Source):
+    """Chosen structures of a source, in the order given."""
+
+    def __init__(self, source: Source, indices: ArrayLike):
+        self.source = source
+        self.indices = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if len(self.indices) and not 0 <= self.indices.min() <= self.indices.max() < len(source):
+            raise TDNError(f"a subset asks for structure {self.indices.max()} of {len(source)}; give smaller indices")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Structure:
+        return self.source[int(self.indices[self.checked_index(index)])]
+
+    @property
+    def file_names(self) -> list[str]:
+        """Names of the source's files."""
+        return self.source.file_names
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """What the source left out; what the subset does not choose is not counted."""
+        return self.source.left_out
+
+    def fingerprint(self) -> str:
+        """Hash of the source's hash and the indices."""
+        return hashed("subset", self.source.fingerprint(), hashlib.sha256(self.indices.tobytes()).hexdigest())
+
+    def get_groups(self) -> NDArray[np.int64] | None:
+        """Groups of the chosen structures."""
+        groups = self.source.get_groups()
+        return None if groups is None else groups[self.indices]
+
+
+def plain_path(text: str) -> Path:
+    """Path with environment variables and the home folder expanded."""
+    return Path(os.path.expandvars(text)).expanduser()
+
+
+def open_source(spec: Any, resolve: Callable[[str], Path] = plain_path) -> Source:
+    """Open what ``spec`` names.
+
+    Args:
+        spec: a path, a list of such specs, or a mapping with ``path``, optionally ``format`` (xyz, ase_db, pubchemqcr,
+            oc; guessed from the file if not given) and the options of the format.
+        resolve: makes a path of a text, for instance one relative to a configuration's folder.
+
+    Raises:
+        TDNError: an unknown format or option, a file that does not exist or that the format's reader refuses.
+    """
+    if isinstance(spec, (str, Path)):
+        return open_path(resolve(str(spec)), None, {})
+    if isinstance(spec, Mapping):
+        options = dict(spec)
+        path, format_name = options.pop("path", None), options.pop("format", None)
+        if not isinstance(path, (str, Path)):
+            raise TDNError(f"the data {options} have no path; add 'path: FILE'")
+        return open_path(resolve(str(path)), format_name, options)
+    if isinstance(spec, Sequence) and spec:
+        sources = [open_source(part, resolve) for part in spec]
+        return sources[0] if len(sources) == 1 else Concatenation(sources)
+    raise TDNError(f"data are given as {spec!r}; give a path, a list of paths or a mapping with 'path'")
+
+
+def open_path(path: Path, format_name: str | None, options: dict[str, Any]) -> Source:
+    """Open one path in a format that is given or guessed."""
+    if not path.exists():
+        raise TDNError(f"data file '{path}' does not exist; correct the path (environment variables are expanded)")
+    name = format_name or guess_format(path)
+    if name not in FORMATS:
+        raise TDNError(f"unknown data format '{name}'{suggest(name, FORMATS)}; known are {', '.join(FORMATS)}")
+    module, function, known = FORMATS[name]
+    for option in options:
+        if option not in known:
+            raise TDNError(
+                f"unknown option '{option}' of data '{path.name}' in format {name}{suggest(option, known)}; "
+                f"known are {', '.join(('path', 'format', *known))}"
+            )
+    return getattr(import_module(module), function)(path, **options)
+
+
+def guess_format(path: Path) -> str:
+    """Format by the ending, for LMDB files by a look at their keys."""
+    if path.is_dir() or path.suffix in (".lmdb", ".aselmdb"):
+        from tdn.data.lmdb_file import kind_of
+
+        return kind_of(path)
+    return "ase_db" if path.suffix in (".db", ".json") else "xyz"

@@ -1,0 +1,75 @@
+"""Where structures come from: one interface for every kind of file, with random access, and read when asked for.
+
+A source may be pickled to worker processes and survives a fork: files are opened when first used in a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdn.data.structure import Structure
+from tdn.elements import SYMBOLS
+
+
+class Source(ABC):
+    """Random access to structures."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Structure: ...
+
+    def __iter__(self) -> Iterator[Structure]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    @abstractmethod
+    def file_names(self) -> list[str]:
+        """Names of the files, without folders."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash that changes when the files or the options change."""
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """What the files hold and this source does not give: reason and count."""
+        return {}
+
+    def get_groups(self) -> NDArray[np.int64] | None:
+        """Trajectory of each structure, shape ``(len,)``, for splits; None where structures are independent."""
+        return None
+
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols that occur, by atomic number; reads every structure unless a source knows them."""
+        found: set[int] = set()
+        for structure in self:
+            found.update(np.unique(structure.numbers).tolist())
+        return tuple(SYMBOLS[number - 1] for number in sorted(found))
+
+    def checked_index(self, index: int) -> int:
+        """Index from the start."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"structure {index} of {len(self)} in {', '.join(self.file_names)}")
+        return int(index) % len(self)
+
+
+def hashed(*parts: Any) -> str:
+    """Hash of plain values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def stamp(path: str | Path) -> list[Any]:
+    """Name, size and time of change of a file: what tells, cheaply, that it is another."""
+    found = os.stat(path)
+    return [Path(path).name, found.st_size, found.st_mtime_ns]

@@ -1,0 +1,128 @@
+"""One structure with its labels in plain numpy: what every source of data gives, whatever its files look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdn.elements import SYMBOLS
+from tdn.errors import TDNError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Atoms, cell and labels; a label that the data does not have is None."""
+
+    numbers: NDArray[np.int64]  #: (n_atoms,) atomic numbers
+    positions: NDArray[np.float64]  #: (n_atoms, 3) angstrom
+    cell: NDArray[np.float64]  #: (3, 3) angstrom, rows are cell vectors, zero where there is none
+    pbc: NDArray[np.bool_]  #: (3,)
+    energy: float | None = None  #: eV, of all atoms together
+    forces: NDArray[np.float64] | None = None  #: (n_atoms, 3) eV/angstrom
+    stress: NDArray[np.float64] | None = None  #: (3, 3) eV/angstrom^3, tension positive; only with three periods
+    fixed: NDArray[np.bool_] | None = None  #: (n_atoms,) atoms that were held: their forces are no labels
+    tags: NDArray[np.int64] | None = None  #: (n_atoms,) OC20, OC22: 0 below the surface, 1 surface, 2 adsorbate
+    name: str = "structure"  #: where it comes from, for messages: "structure 3 of water.xyz"
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms, name: str = "structure") -> Structure:
+        """Structure of ASE, labels from the stored results of its calculator, fixed atoms from its constraints.
+
+        Raises:
+            TDNError: a wrong shape, a value that is not finite or an unknown element; the message starts with ``name``.
+        """
+        results = atoms.calc.results if atoms.calc is not None else {}
+        forces, stress = results.get("forces"), results.get("stress")
+        return cls(
+            numbers=np.asarray(atoms.numbers, dtype=np.int64),
+            positions=np.array(atoms.positions, dtype=np.float64),
+            cell=np.array(atoms.cell.array, dtype=np.float64),
+            pbc=np.array(atoms.pbc, dtype=bool),
+            energy=None if results.get("energy") is None else float(results["energy"]),
+            forces=None if forces is None else np.array(forces, dtype=np.float64),
+            stress=None if stress is None or not atoms.pbc.all() else full_stress(stress),
+            fixed=fixed_atoms(atoms),
+            tags=np.array(atoms.get_tags(), dtype=np.int64) if atoms.has("tags") else None,
+            name=name,
+        ).checked()
+
+    def to_atoms(self) -> Atoms:
+        """Structure of ASE with the labels as results of a single-point calculator."""
+        from ase import Atoms
+        from ase.calculators.singlepoint import SinglePointCalculator
+        from ase.constraints import FixAtoms
+        from ase.stress import full_3x3_to_voigt_6_stress
+
+        atoms = Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc, tags=self.tags)
+        if self.fixed is not None and self.fixed.any():
+            atoms.set_constraint(FixAtoms(mask=self.fixed))
+        results: dict[str, Any] = {"energy": self.energy, "forces": self.forces, "stress": self.stress}
+        if self.stress is not None:
+            results["stress"] = full_3x3_to_voigt_6_stress(self.stress)
+        given = {name: value for name, value in results.items() if value is not None}
+        if given:
+            atoms.calc = SinglePointCalculator(atoms, **given)
+        return atoms
+
+    def checked(self) -> Structure:
+        """This structure, if its shapes fit, its numbers are finite and its elements exist."""
+        problem = self.problem()
+        if problem:
+            raise TDNError(f"{self.name}: {problem}; repair or remove the structure")
+        return self
+
+    def problem(self) -> str | None:
+        """What is wrong with it in a few words, None if nothing is."""
+        n_atoms = len(self.numbers)
+        if n_atoms == 0:
+            return "it has no atoms"
+        strange = self.numbers[(self.numbers < 1) | (self.numbers > len(SYMBOLS))]
+        if len(strange):
+            return f"it has an atom with atomic number {strange[0]}, which is no element"
+        shapes: dict[str, tuple[int, ...]] = {
+            "positions": (n_atoms, 3),
+            "cell": (3, 3),
+            "forces": (n_atoms, 3),
+            "stress": (3, 3),
+            "fixed": (n_atoms,),
+            "tags": (n_atoms,),
+        }
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                return f"its {name} have shape {value.shape}, not {shape}"
+        for name in ("positions", "cell", "energy", "forces", "stress"):
+            value = getattr(self, name)
+            if value is not None and not np.isfinite(value).all():
+                return f"its {name} hold a value that is not a finite number"
+        return None
+
+
+def full_stress(stress: Any) -> NDArray[np.float64]:
+    """Stress as (3, 3) from six components in ASE's order xx yy zz yz xz xy, or from nine."""
+    values = np.array(stress, dtype=np.float64)
+    if values.size == 6:
+        xx, yy, zz, yz, xz, xy = values.ravel()
+        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    return values.reshape(3, 3) if values.size == 9 else values
+
+
+def fixed_atoms(atoms: Atoms) -> NDArray[np.bool_] | None:
+    """Atoms that constraints hold in all three directions, shape ``(n_atoms,)``; None if there are none."""
+    from ase.constraints import FixAtoms, FixCartesian
+
+    fixed = np.zeros(len(atoms), dtype=bool)
+    for constraint in atoms.constraints:
+        whole = isinstance(constraint, FixCartesian) and np.all(constraint.mask)
+        if whole or isinstance(constraint, FixAtoms):
+            fixed[constraint.index] = True
+    return fixed if fixed.any() else None

@@ -1,0 +1,82 @@
+"""The optimizer, the length of a step's gradient, and the moving average of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tdn.training.sections import TrainingConfig
+
+#: Weight of the newest step in the running average of the gradient's length.
+NEWEST = 0.02
+#: Parameters that are tables of elements, not maps: weight decay would pull rare elements to zero.
+TABLES = ("embedding.elements", "embedding.sources", "pair_embedding.table")
+
+
+def build_optimizer(model: nn.Module, options: TrainingConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW; weight decay acts on matrices of linear maps alone."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
+    if not options.weight_decay:
+        return kind(model.parameters(), lr=options.learning_rate, weight_decay=0.0)
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        (decayed if decays(name, parameter) else free).append(parameter)
+    groups = [{"params": free, "weight_decay": 0.0}, {"params": decayed, "weight_decay": options.weight_decay}]
+    return kind(groups, lr=options.learning_rate)
+
+
+def decays(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay acts on a parameter: not on biases, norms, element tables and radial basis functions."""
+    return parameter.dim() >= 2 and "norm" not in name and not name.endswith(TABLES)
+
+
+def reduce_gradients(parameters: Iterable[nn.Parameter], loss: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
+    """Add gradients and loss up over processes, in one message; returns the loss of all.
+
+    Every process has divided by the labels of the whole batch, so that sums are the gradients of one process.
+    """
+    given = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in given:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in given if parameter.grad is not None]
+    flat = total(torch.cat([*(gradient.flatten() for gradient in gradients), loss.detach().to(gradients[0]).view(1)]))
+    sizes = [gradient.numel() for gradient in gradients]
+    for gradient, summed in zip(gradients, flat[:-1].split(sizes), strict=True):
+        gradient.copy_(summed.view_as(gradient))
+    return flat[-1]
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], average: Tensor, first: bool, options: TrainingConfig) -> None:
+    """Shorten a gradient that is much longer than its running average, or longer than ``max_norm``.
+
+    Args:
+        parameters: with their gradients.
+        average: () float64, running average of the length, moved on in place.
+        first: no step was made yet; the average starts at this gradient's length.
+        options: ``clip`` and ``max_norm``.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not (options.clip or options.max_norm):
+        return
+    norm = nn.utils.get_total_norm(gradients).double()
+    limit = norm
+    if options.clip:
+        limit = norm if first else torch.minimum(norm, options.clip * average)
+        average.copy_(limit if first else torch.lerp(average, limit, NEWEST))
+    if options.max_norm:
+        limit = limit.clamp(max=options.max_norm)
+    factor = (limit / norm.clamp(min=1e-12)).clamp(max=1.0)
+    torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
+    """Exponential moving average of the weights; it never needs a gradient and never drops anything out."""
+    if not decay:
+        return None
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    return average.requires_grad_(False).eval()

@@ -1,0 +1,290 @@
+"""The paper setting in the trainer: loss and gradients against the published code's outputs and order of operations.
+
+The independent side is ``benchmarks/cpu/published_model.py``, written operation by operation as the published code,
+and, where the reference data are there, numbers that the published code itself gave.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import molecule
+from models import random_model
+from test_airs import TAGS, published
+from tiny import changed, crystals, history, settings, start, write
+from torch import Tensor
+
+import tdn
+from tdn.data import Graph, collate, graph_from_atoms
+from tdn.interop.airs import load_airs
+from tdn.model import TDN
+from tdn.training.checkpoint import read_checkpoint, training_summary
+from tdn.training.config import config_from_dict
+from tdn.training.loss import weights_of
+from tdn.training.module import TrainingModule, share_of
+from tdn.training.optimizer import build_optimizer
+from tdn.training.sections import PAPER_TRAINING, TrainingConfig
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "cpu"))
+from published_model import PublishedOrder
+
+#: Agreement with the published code, relative.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-6}
+OPTIONS = TrainingConfig(**{**PAPER_TRAINING, "energy_weight": 0.7, "force_weight": 1.3})
+
+
+def with_labels(graph: Graph, seed: int = 0) -> Graph:
+    """The graph with made-up labels: total energies above the references, and forces."""
+    generator = torch.Generator().manual_seed(seed)
+    energy = graph.sizes * torch.randn(graph.n_graphs, generator=generator, dtype=torch.float64)
+    forces = 0.1 * torch.randn(len(graph.species), 3, generator=generator, dtype=torch.float64)
+    none = torch.zeros(graph.n_graphs, dtype=torch.bool)
+    stress = torch.zeros(graph.n_graphs, 3, 3, dtype=torch.float64)
+    return replace(graph, energy=energy, forces=forces, stress=stress, has_stress=none)
+
+
+def published_loss(energy: Tensor, forces: Tensor, graph: Graph) -> Tensor:
+    """0.7 L1 of the energy per atom + 1.3 x mean over molecules of sqrt(mean over atoms of |dF|^2), one by one."""
+    parts = []
+    for index in range(graph.n_graphs):
+        atoms = (graph.batch == index).nonzero()[:, 0]
+        vectors = forces[atoms] - graph.forces[atoms]
+        parts.append((vectors**2).sum(1).mean().sqrt())
+    labels = graph.energy / torch.bincount(graph.batch)
+    return 0.7 * (energy - labels).abs().mean() + 1.3 * torch.stack(parts).mean()
+
+
+def trainer_loss(model: TDN, graph: Graph) -> Tensor:
+    """Loss of one batch in the trainer."""
+    module = TrainingModule(model, OPTIONS, stress=False)
+    module.train()
+    counts = module.counts(graph)
+    weights = torch.tensor([weights_of(OPTIONS)[name] for name in module.properties], dtype=torch.float64)
+    return module.training_step(share_of(graph, weights / counts))[0]
+
+
+def without_dropout(model: TDN) -> TDN:
+    return TDN.from_state(replace(model.config, attention_dropout=0.0), model.state_dict())
+
+
+def rattled(name: str) -> Atoms:
+    atoms = molecule(name)
+    atoms.rattle(0.05, seed=1)
+    return atoms
+
+
+@pytest.fixture(scope="module")
+def batch() -> Callable[[TDN], Graph]:
+    """Six molecules with made-up labels, as a graph of a model."""
+
+    def build(model: TDN) -> Graph:
+        names = ("H2O", "CH3CH2OH", "C6H6", "NH3", "CH3CONH2", "CH3NO2")
+        graphs = [graph_from_atoms(rattled(name), model.elements, model.cutoff) for name in names]
+        return with_labels(collate(graphs)).to(dtype=model.dtype)
+
+    return build
+
+
+def paper_model(**options) -> TDN:
+    """Random weights in the paper setting."""
+    published_options = {"setting": "paper", "paths": "so3", "norm": "layer", "cp_rank": 7, "n_radial": 16}
+    heads = {"direct_forces": True, "forces": "direct"}
+    return random_model(("H", "C", "N", "O"), n_channels=8, n_heads=2, **(published_options | heads | options))
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+class TestPublishedNumbers:
+    @pytest.fixture
+    def case(self, shared_data, tag, dtype):
+        model = without_dropout(load_airs(shared_data / "official-tdn" / f"{tag}.state_dict.pt"))
+        arrays, graph, _ = published(shared_data, tag)
+        return model.in_dtype(dtype), arrays, with_labels(graph)
+
+    def test_loss_of_direct_forces(self, case, dtype):
+        model, arrays, graph = case
+        outputs = (torch.from_numpy(arrays[name]) for name in ("energy", "forces_direct"))
+        expected = published_loss(*outputs, graph)
+        torch.testing.assert_close(
+            trainer_loss(model, graph.to(dtype=dtype)), expected, rtol=TOLERANCE[dtype], atol=0.0
+        )
+
+    def test_loss_of_gradient_forces(self, case, dtype):
+        model, arrays, graph = case
+        model = TDN(replace(model.config, direct_forces=False, forces="gradient")).to(dtype)
+        model.load_state_dict({k: v for k, v in case[0].state_dict().items() if "force_head" not in k})
+        outputs = (torch.from_numpy(arrays[name]) for name in ("energy", "forces_gradient"))
+        expected = published_loss(*outputs, graph)
+        torch.testing.assert_close(
+            trainer_loss(model, graph.to(dtype=dtype)), expected, rtol=TOLERANCE[dtype], atol=0.0
+        )
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_independent_order_gives_the_published_numbers(shared_data, tag):
+    """What the gradients below are compared with is itself right."""
+    model = without_dropout(load_airs(shared_data / "official-tdn" / f"{tag}.state_dict.pt"))
+    arrays, graph, _ = published(shared_data, tag)
+    order = PublishedOrder(model)
+    energy, gradient = order(graph)
+    with torch.no_grad():
+        _, direct = order.with_direct(graph)
+    found = {"energy": energy, "forces_gradient": gradient, "forces_direct": direct}
+    for name, value in found.items():
+        np.testing.assert_allclose(value, arrays[name], rtol=0, atol=1e-10 * abs(arrays[name]).max())
+    compare_gradients(model, with_labels(graph), lambda order, graph: order.with_direct(graph), 1e-9)
+
+
+def compare_gradients(model: TDN, graph: Graph, predict: Callable, tolerance: float) -> None:
+    """Gradients of the trainer's loss against those of the published order, weight by weight."""
+    if model.network.force_head is not None:
+        model.network.force_head.norm = model.network.norm
+    model.zero_grad()
+    published_loss(*predict(PublishedOrder(model, "shared"), graph), graph).backward()
+    expected = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+    model.zero_grad()
+    trainer_loss(model, graph).backward()
+    largest = max(float(value.abs().max()) for value in expected.values())
+    unused = set(dict(model.named_parameters())) - set(expected)
+    assert len(expected) > 20
+    for name, parameter in model.named_parameters():
+        reference = expected.get(name, torch.zeros_like(parameter))
+        found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        assert float((found - reference).abs().max()) <= tolerance * largest, name
+    assert all("force_head.attention.out.bias" in name for name in unused)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("forces", ["direct", "gradient"])
+def test_gradients_are_those_of_the_published_order(batch, dtype, tolerance, forces):
+    model = paper_model(direct_forces=forces == "direct", forces=forces).in_dtype(dtype)
+    predict = (lambda o, g: o.with_direct(g)) if forces == "direct" else (lambda o, g: o.with_gradient(g))
+    graph = batch(model)
+    torch.testing.assert_close(
+        trainer_loss(model, graph),
+        published_loss(*predict(PublishedOrder(model), graph), graph).double(),
+        rtol=TOLERANCE[dtype],
+        atol=0.0,
+    )
+    compare_gradients(model, graph, predict, tolerance)
+
+
+@pytest.mark.parametrize("forces", ["direct", "gradient"])
+def test_gradients_are_differences_of_the_loss(batch, forces):
+    """Along random directions in the space of weights, where the loss is smooth."""
+    model = paper_model(direct_forces=forces == "direct", forces=forces)
+    graph = batch(model)
+    parameters = list(model.parameters())
+    trainer_loss(model, graph).backward()
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        directions = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
+        losses = [moved_loss(model, graph, directions, step) for step in (1e-5, -1e-5)]
+        expected = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
+        assert (losses[0] - losses[1]) / 2e-5 == pytest.approx(expected, rel=1e-6)
+
+
+def moved_loss(model: TDN, graph: Graph, directions: list[Tensor], step: float) -> float:
+    """Loss with weights moved by ``step`` along directions."""
+    with torch.no_grad():
+        for parameter, direction in zip(model.parameters(), directions, strict=True):
+            parameter.add_(direction, alpha=step)
+    loss = float(trainer_loss(model, graph).detach())
+    with torch.no_grad():
+        for parameter, direction in zip(model.parameters(), directions, strict=True):
+            parameter.sub_(direction, alpha=step)
+    return loss
+
+
+class TestDropout:
+    def test_only_training_leaves_attention_out(self, batch):
+        model = paper_model(attention_dropout=0.5)
+        graph = batch(model)
+        assert torch.equal(model(graph).energy, model(graph).energy)
+        assert torch.equal(model(graph).energy, without_dropout(model)(graph).energy)
+        model.train()
+        torch.manual_seed(0)
+        first, second = model(graph).energy, model(graph).energy
+        assert not torch.allclose(first, second)
+        torch.manual_seed(0)
+        assert torch.equal(model(graph).energy, first)
+
+    def test_published_value_is_the_default_of_the_setting(self):
+        assert config_from_dict(run_settings()).model.get("attention_dropout") is None
+        assert tdn.model.ModelConfig.paper(("H",)).attention_dropout == 0.2
+        assert tdn.model.ModelConfig(("H",)).attention_dropout == 0.0
+
+
+def run_settings(**training) -> dict:
+    """A tiny run as published."""
+    model = {"setting": "paper", "n_channels": 8, "n_layers": 1, "n_heads": 2, "n_radial": 8, "radial_hidden": [8, 8]}
+    common = {"preset": "paper", "batch_size": 2, "max_epochs": 2, "dtype": "float64", "device": "cpu"}
+    return settings() | {"model": model | {"cutoff": 3.5}, "training": common | training}
+
+
+class TestRun:
+    @pytest.fixture(autouse=True)
+    def no_plots(self, monkeypatch):
+        for name in ("plot_learning_curve", "plot_parity"):
+            monkeypatch.setattr(f"tdn.training.run.{name}", lambda *_: None)
+
+    def test_run_as_published(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(8))
+        start(tmp_path, run_settings(max_epochs=4, learning_rate=0.01))
+        rows = history(tmp_path)
+        assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+        assert "train_stress_rmse" not in rows[0]
+        summary = training_summary(tmp_path / "run" / "best.ckpt")
+        assert summary["config"]["training"]["force_loss"] == "rmse"
+        model = tdn.load(tmp_path / "run" / "best.ckpt")
+        assert model.energy_convention == "per_atom"
+        assert model.config.attention_dropout == 0.2
+        assert float(model.references.scale) == pytest.approx(model.config.avg_n_atoms**-0.5)
+
+    def test_loss_is_made_of_the_papers_errors(self, tmp_path):
+        """L1 of the energy per atom plus the mean of the structures' force errors."""
+        write(tmp_path / "train.xyz", crystals(8))
+        start(tmp_path, run_settings())
+        for row in history(tmp_path):
+            expected = row["valid_energy_mae"] + row["valid_force_structure_rmse"]
+            assert 1e3 * row["valid_loss"] == pytest.approx(expected)
+
+    def test_one_norm_for_both_heads(self, tmp_path):
+        """As published; a norm of its own would be a weight more."""
+        write(tmp_path / "train.xyz", crystals(6))
+        start(tmp_path, run_settings(max_epochs=1))
+        state = read_checkpoint(tmp_path / "run" / "last.ckpt")["tdn"]["model_state"]
+        assert torch.equal(state["network.norm.weight"], state["network.force_head.norm.weight"])
+
+    def test_gradient_forces(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(6))
+        start(tmp_path, changed(run_settings(max_epochs=1), "model", forces="gradient"))
+        assert tdn.load(tmp_path / "run" / "best.ckpt").force_kinds == ("gradient",)
+
+    def test_direct_head_beside_gradient_forces_is_trained(self, tmp_path):
+        write(tmp_path / "train.xyz", crystals(6))
+        start(tmp_path, changed(settings(max_epochs=20, learning_rate=0.03), "model", direct_forces=True))
+        rows = history(tmp_path)
+        assert rows[-1]["valid_direct_force_rmse"] < rows[0]["valid_direct_force_rmse"]
+        assert rows[-1]["valid_force_rmse"] < rows[0]["valid_force_rmse"]
+        assert tdn.load(tmp_path / "run" / "best.ckpt").force_kinds == ("gradient", "direct")
+
+
+def test_weight_decay_spares_biases_norms_and_tables():
+    model = paper_model()
+    optimizer = build_optimizer(model, TrainingConfig(optimizer="adamw", weight_decay=0.1))
+    free, decayed = optimizer.param_groups
+    assert (free["weight_decay"], decayed["weight_decay"]) == (0.0, 0.1)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    spared = {names[id(parameter)] for parameter in free["params"]}
+    assert len(free["params"]) + len(decayed["params"]) == len(names)
+    assert {"network.embedding.elements", "network.norm.weight", "network.head_out.bias"} <= spared
+    assert {"network.layers.0.attention.logits.weight", "network.head_out.weight"} & spared == set()
