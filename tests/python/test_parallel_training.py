@@ -111,7 +111,7 @@ class TestLayout:
     @pytest.fixture(autouse=True)
     def bare(self, monkeypatch):
         for name in list(os.environ):
-            if name.startswith("SLURM") or name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+            if name.startswith("SLURM") or name.endswith(("RANK", "WORLD_SIZE")):
                 monkeypatch.delenv(name)
 
     def test_one_process_unless_told(self):
@@ -126,10 +126,18 @@ class TestLayout:
         assert not is_first()
 
     def test_slurm(self, monkeypatch):
-        for name, value in {"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv("SLURM_NTASKS", "8")  # of the job; its batch script is one process
+        monkeypatch.setenv("SLURM_PROCID", "0")
+        assert layout(TrainingConfig()) == (1, 1)
+        for name, value in {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2"}.items():
             monkeypatch.setenv(name, value)
         assert layout(TrainingConfig()) == (4, 2)
         assert is_first()
+
+    @pytest.mark.parametrize(("name", "first"), [("NODE_RANK", False), ("LOCAL_RANK", False), ("MASTER_PORT", True)])
+    def test_processes_that_the_first_one_started(self, monkeypatch, name, first):
+        monkeypatch.setenv(name, "1")
+        assert is_first() == first
 
     def test_more_processes_than_gpus(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -17,16 +17,33 @@ TABLES = ("embedding.elements", "embedding.sources", "pair_embedding.table")
 
 
 def build_optimizer(model: nn.Module, options: TrainingConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW; weight decay acts on matrices of linear maps alone."""
+    """Adam or AdamW; weight decay acts on matrices of linear maps alone.
+
+    A group's ``scale`` is a factor of its learning rate (see :func:`rate_of`); the loop multiplies by it.
+    """
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
-    if not options.weight_decay:
-        return kind(model.parameters(), lr=options.learning_rate, weight_decay=0.0)
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        (decayed if decays(name, parameter) else free).append(parameter)
-    groups = [{"params": free, "weight_decay": 0.0}, {"params": decayed, "weight_decay": options.weight_decay}]
-    return kind(groups, lr=options.learning_rate)
+        key = (rate_of(name, model), options.weight_decay if decays(name, parameter) else 0.0)
+        groups.setdefault(key, []).append(parameter)
+    return kind(
+        [
+            {"params": parameters, "lr": options.learning_rate * scale, "weight_decay": decay, "scale": scale}
+            for (scale, decay), parameters in groups.items()
+        ],
+        lr=options.learning_rate,
+    )
+
+
+def rate_of(name: str, model: nn.Module) -> float:
+    """Factor of a parameter's learning rate: 1, but for one parameter of the paper setting.
+
+    The published source vector of the degree embedding is the sum over the C columns of a matrix and a bias. All C + 1
+    have the same gradient, so Adam moves their sum C + 1 times as fast as it moves our one vector.
+    """
+    if getattr(model, "energy_convention", "extensive") == "per_atom" and name.endswith("embedding.sources"):
+        return dict(model.named_parameters())[name].size(-1) + 1.0
+    return 1.0
 
 
 def decays(name: str, parameter: Tensor) -> bool:

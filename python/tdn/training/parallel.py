@@ -68,8 +68,10 @@ class Ranks:
 
 def is_first() -> bool:
     """Whether this process is the first, before :class:`Ranks` is there."""
-    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return int(next((rank for rank in ranks if rank is not None), "0")) == 0
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name]) == 0
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("NODE_RANK", "LOCAL_RANK"))
 
 
 def layout(options: TrainingConfig) -> tuple[int, int]:
@@ -80,13 +82,14 @@ def layout(options: TrainingConfig) -> tuple[int, int]:
     if "LOCAL_WORLD_SIZE" in environment and "WORLD_SIZE" in environment:
         local = environment["LOCAL_WORLD_SIZE"]
         return local, environment["WORLD_SIZE"] // local
-    if environment.get("SLURM_NTASKS", 1) > 1 and "SLURM_PROCID" in os.environ:
-        nodes = environment.get("SLURM_NNODES", 1)
-        return environment["SLURM_NTASKS"] // nodes, nodes
+    if environment.get("SLURM_STEP_NUM_TASKS", 1) > 1:
+        nodes = environment.get("SLURM_STEP_NUM_NODES", 1)
+        return environment["SLURM_STEP_NUM_TASKS"] // nodes, nodes
     return 1, options.num_nodes
 
 
-_COUNTS = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_NNODES")
+#: Set by torchrun, and by srun for what it starts; a batch script itself has no step, so it stays one process.
+_COUNTS = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES")
 
 
 def accelerator(device: str, devices: int = 1) -> str:

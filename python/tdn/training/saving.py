@@ -58,12 +58,14 @@ class Saver:
         better = error <= state.best or new_stage
         if better:
             state.best = error
-        self.save(loop, LAST)
+        # last.ckpt comes last: a run that dies before goes on from an earlier one and writes all of this again
         if better:
             self.save(loop, BEST)
         if loop.ranks.first:
-            loop.tell(epoch_line(row, loop.options.max_epochs))
             write_log(state.history, self.folder / LOG_FILE)
+        self.save(loop, LAST)
+        if loop.ranks.first:
+            loop.tell(epoch_line(row, loop.options.max_epochs))
 
     def save(self, loop: Loop, name: str) -> None:
         """Write a checkpoint; every process calls it."""
