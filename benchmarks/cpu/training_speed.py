@@ -108,8 +108,8 @@ def main() -> None:
         f"Batches of {args.batch_size} molecules of {known['atoms']:.1f} atoms with {known['degree']:.1f} neighbors; "
         f"C = {args.channels}, l_max 1, {args.layers} layers, {args.gaussians} Gaussians (md: 8 Bessel functions), "
         "4.5 angstrom, float32, Adam. Random weights.",
-        "Times faster and less memory: than the published order with the same kind of forces. Compiling: wall time until "
-        "all batches were seen once, without any cache; other work ran on the machine.",
+        "Times faster and less memory: than the published order with the same kind of forces. Compiling: wall time "
+        "until all batches were seen once, without any cache; other work ran on the machine.",
         "",
         "| code | snapshots/s | times faster | MB per snapshot | times less memory | s for compiling |",
         "|---|---|---|---|---|---|",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -42,16 +42,27 @@ def predict_batch(
     """
     joined = collate(graphs).to(device)
     output = model(joined.to(dtype=dtype), stress=stress(joined), **how)
-    return joined, with_total_energy(output, joined, getattr(model, "energy_convention", "extensive"))
+    if getattr(model, "energy_convention", "extensive") == "per_atom":
+        output = with_total_energy(output, joined, getattr(model, "free_energies", ()))
+    return joined, output
 
 
-def with_total_energy(output: Any, graph: Graph, convention: str) -> Any:
-    """The prediction with energies (n_graphs,) and (n_atoms,) of whole structures.
+def with_total_energy(output: Any, graph: Graph, free_energies: Sequence[float]) -> Any:
+    """The prediction of a model with ``energy_convention`` ``per_atom``, with energies of whole structures.
 
-    An imported model of the published code (``energy_convention`` ``per_atom``) answers with an energy per atom; it is
-    multiplied by the number of atoms. Forces stay as the model gives them.
+    The published model answers with an energy per atom above free atoms. Here it is multiplied by the number of atoms,
+    and the free atoms' energies are added where they are known (models trained here; imported ones do not tell them).
+    Forces stay as the model gives them.
+
+    Args:
+        output: has ``energy`` (n_graphs,) and ``atom_energies`` (n_atoms,), eV.
+        graph: what was evaluated.
+        free_energies: eV per element of the model, or empty.
     """
-    if convention != "per_atom":
-        return output
-    sizes = graph.sizes
-    return replace(output, energy=sizes * output.energy, atom_energies=sizes[graph.batch] * output.atom_energies)
+    atoms = graph.sizes[graph.batch] * output.atom_energies
+    energy = graph.sizes * output.energy
+    if free_energies:
+        free = torch.tensor(free_energies, dtype=torch.float64, device=atoms.device)[graph.species]
+        atoms = atoms + free
+        energy = energy.double().index_add(0, graph.batch, free)
+    return replace(output, energy=energy, atom_energies=atoms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from models import random_model
@@ -9,7 +10,11 @@ from test_paper_training import batch, paper_model, without_dropout
 from tiny import changed, crystals, history, settings, start, write
 
 import tdn
-from tdn.training.checkpoint import read_checkpoint, training_summary
+from tdn.ase import predict
+from tdn.data import graph_from_atoms
+from tdn.data.dataset import read_frames
+from tdn.deploy import write_archive
+from tdn.training.checkpoint import load_model, read_checkpoint, training_summary
 from tdn.training.config import config_from_dict
 from tdn.training.optimizer import build_optimizer
 from tdn.training.sections import TrainingConfig
@@ -69,6 +74,24 @@ class TestRun:
         for row in history(tmp_path):
             expected = row["valid_energy_mae"] + row["valid_force_structure_rmse"]
             assert 1e3 * row["valid_loss"] == pytest.approx(expected)
+
+    def test_total_energies_include_the_references(self, tmp_path):
+        """The model's energies stand above them; checkpoint and archive give what the data has."""
+        write(tmp_path / "train.xyz", crystals(8))
+        start(tmp_path, run_settings())
+        best, archive = tmp_path / "run" / "best.ckpt", tmp_path / "model.tdn.pt"
+        write_archive(load_model(best), archive, training=training_summary(best))
+        frames = read_frames(tmp_path / "train.xyz")
+        model = load_model(best)
+        references = np.array(model.free_energies)
+        assert len(references) == len(model.elements) and np.abs(references).max() > 0.1
+        for loaded in (model, tdn.load(archive)):
+            for atoms, found in zip(frames, predict(loaded, frames), strict=True):
+                raw = loaded(graph_from_atoms(atoms, model.elements, model.cutoff)).energy.item()
+                species = [model.elements.index(symbol) for symbol in atoms.symbols]
+                expected = len(atoms) * raw + references[species].sum()
+                assert found.get_potential_energy() == pytest.approx(expected, abs=1e-9)
+                assert found.calc.results["energies"].sum() == pytest.approx(expected, abs=1e-9)
 
     def test_one_norm_for_both_heads(self, tmp_path):
         """As published; a norm of its own would be a weight more."""

@@ -62,6 +62,13 @@ class DeployedModel:
         """``extensive`` or ``per_atom``."""
         return str(self.label[schema.ENERGY_CONVENTION])
 
+    @property
+    def free_energies(self) -> tuple[float, ...]:
+        """Reference energies (eV) that an energy per atom stands above; empty where there are none."""
+        from tdn.training.checkpoint import free_energies
+
+        return free_energies(self.label["training"], self.elements, self.energy_convention)
+
     @cached_property
     def module(self) -> torch.jit.ScriptModule:
         """The segments as TorchScript (see tdn.schema), on the CPU."""

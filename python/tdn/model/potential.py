@@ -26,6 +26,8 @@ class Potential(nn.Module):
 
     config: Settings
     network: nn.Module
+    #: eV per element, that the energies of a model with an energy per atom stand above; empty where there are none
+    free_energies: tuple[float, ...] = ()
 
     @abstractmethod
     def _run(self, graph: Graph, vectors: Tensor, with_direct: bool) -> tuple[Tensor, Tensor | None]:

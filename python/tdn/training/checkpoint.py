@@ -95,12 +95,19 @@ def load_with_summary(path: str | Path) -> tuple[Potential, dict[str, Any]]:
     packed = read_checkpoint(path)[KEY]
     try:
         model = model_from_state(config_from_dict(packed["model_config"]), packed["model_state"])
+        model.free_energies = free_energies(packed["training"], model.elements, model.energy_convention)
         return model, packed["training"]
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         reason = str(problem).splitlines()[-1].strip()
         raise TDNError(
             f"the weights of checkpoint '{path}' do not fit its configuration ({reason}); give another checkpoint"
         ) from None
+
+
+def free_energies(summary: dict[str, Any], elements: Sequence[str], convention: str) -> tuple[float, ...]:
+    """Reference energies (eV) that an energy per atom was trained above: they have no place in its weights."""
+    known = summary.get("references") if convention == "per_atom" else None
+    return tuple(float(known[element]) for element in elements) if known else ()
 
 
 def save_model(model: Potential, path: str | Path, summary: dict[str, Any], overwrite: bool = False) -> None:

@@ -226,8 +226,7 @@ def finish(config: TrainConfig, folder: Path, data: TrainingData, tell: Callable
     history = read_checkpoint(folder / LAST)["run"]["history"]
     plot_learning_curve(history, folder / CURVE_FILE)
     model = load_model(folder / BEST)
-    valid = data.valid if model.energy_convention == "extensive" else data.valid.above(data.references)
-    result = evaluate(model, valid, model.dtype, batch_size=config.training.batch_size)
+    result = evaluate(model, data.valid, model.dtype, batch_size=config.training.batch_size)
     plot_parity(result, folder / PARITY_FILE)
     tell(f"best model ({folder / BEST}) on the validation structures:")
     tell(error_table(result.errors))
