@@ -7,8 +7,6 @@ Energies are what the files hold: in OC20 relative to the clean slab and gas-pha
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
-from collections import Counter
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +19,7 @@ from tdn.data.lmdb_file import LmdbFile, shards_of
 from tdn.data.oc_graphs import GraphShard
 from tdn.data.oc_rows import RowShard
 from tdn.data.progress import tracked
-from tdn.data.source_base import Source, hashed
+from tdn.data.source_base import Source, added, hashed, locate
 from tdn.data.structure import Structure
 from tdn.errors import TDNError, suggest
 
@@ -56,9 +54,8 @@ class OpenCatalyst(Source):
         return self._ends[-1]
 
     def _place(self, index: int) -> tuple[Shard, int]:
-        index = self.checked_index(index)
-        number = bisect_right(self._ends, index)
-        return self.shards[number], index - (self._ends[number - 1] if number else 0)
+        part, place = locate(self._ends, self.checked_index(index))
+        return self.shards[part], place
 
     def __getitem__(self, index: int) -> Structure:
         shard, inner = self._place(index)
@@ -72,10 +69,7 @@ class OpenCatalyst(Source):
     @property
     def left_out(self) -> dict[str, int]:
         """What the shards hold and this source does not give."""
-        total: Counter[str] = Counter()
-        for shard in self.shards:
-            total.update(shard.left_out)
-        return dict(total)
+        return added(shard.left_out for shard in self.shards)
 
     def fingerprint(self) -> str:
         """Hash of the shards' names, sizes, times of change and numbers of entries, and of the task."""

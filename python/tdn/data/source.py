@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import accumulate
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdn.data.source_base import Source, hashed
+from tdn.data.source_base import Source, added, hashed, locate
 from tdn.data.structure import Structure
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError, suggest
@@ -42,9 +40,8 @@ class Concatenation(Source):
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: int) -> Structure:
-        index = self.checked_index(index)
-        part = bisect_right(self._ends, index)
-        return self.sources[part][index - (self._ends[part - 1] if part else 0)]
+        part, place = locate(self._ends, self.checked_index(index))
+        return self.sources[part][place]
 
     @property
     def file_names(self) -> list[str]:
@@ -54,10 +51,7 @@ class Concatenation(Source):
     @property
     def left_out(self) -> dict[str, int]:
         """Sums over the sources."""
-        total: Counter[str] = Counter()
-        for source in self.sources:
-            total.update(source.left_out)
-        return dict(total)
+        return added(source.left_out for source in self.sources)
 
     def fingerprint(self) -> str:
         """Hash of the sources' hashes."""

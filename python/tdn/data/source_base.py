@@ -9,7 +9,9 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,20 @@ class Source(ABC):
         if not -len(self) <= index < len(self):
             raise IndexError(f"structure {index} of {len(self)} in {', '.join(self.file_names)}")
         return int(index) % len(self)
+
+
+def locate(ends: Sequence[int], index: int) -> tuple[int, int]:
+    """Part that holds an item and the item's place in it; ``ends`` are the running sums of the parts' lengths."""
+    part = bisect_right(ends, index)
+    return part, index - (ends[part - 1] if part else 0)
+
+
+def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Sums of counts by reason."""
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return dict(total)
 
 
 def hashed(*parts: Any) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tdn.data.graph import Graph, given
-from tdn.training.metrics import Difference, of_structures
+from tdn.training.metrics import Difference, of_structures, safe_root
 
 #: Values (any shape) and weights of one term, from the errors, the batch, and where the Huber loss turns linear.
 Pointwise = Callable[[Difference, Graph, float], Difference]
@@ -49,7 +49,7 @@ def structure_rmse(error: Difference, graph: Graph, delta: float) -> Difference:
 
 def length(error: Difference, graph: Graph, delta: float) -> Difference:
     """``norm``: |dF|, the length of the vector, of each atom."""
-    return Difference(safe_length(error.error), error.weight.amin(1))
+    return Difference(lengths(error.error), error.weight.amin(1))
 
 
 def cosine(error: Difference, graph: Graph, delta: float) -> Difference:
@@ -57,15 +57,13 @@ def cosine(error: Difference, graph: Graph, delta: float) -> Difference:
     known = error.weight > 0
     label = torch.where(known, given(graph.forces).to(error.error.dtype), 0.0)
     predicted = error.error + label
-    product = (predicted * label).sum(1) / (safe_length(predicted) * safe_length(label)).clamp(min=1e-12)
+    product = (predicted * label).sum(1) / (lengths(predicted) * lengths(label)).clamp(min=1e-12)
     return Difference(1.0 - product, error.weight.amin(1))
 
 
-def safe_length(vectors: Tensor) -> Tensor:
+def lengths(vectors: Tensor) -> Tensor:
     """Length (n,) of vectors (n, 3), with derivative zero where it vanishes."""
-    square = vectors.square().sum(1)
-    positive = square > 0
-    return torch.where(positive, torch.sqrt(torch.where(positive, square, 1.0)), 0.0)
+    return safe_root(vectors.square().sum(1))
 
 
 _OF_COMPONENTS: dict[str, Pointwise] = {"mse": squared, "mae": absolute, "huber": huber}

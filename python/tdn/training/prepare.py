@@ -63,10 +63,10 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
     """
     origin = open_source(config.data.train, config.path)
     source = loaded(origin, config.data.sample)
-    given = with_setting({**(start.options if start else {}), **config.model})
+    written = {**(start.options if start else {}), **config.model}
     elements = config.model.get("elements") or source.elements()
     elements = start.with_new(elements) if start else tuple(elements)
-    options = model_settings({**given, "elements": elements})
+    options = model_settings({**with_setting(written), "elements": elements})
     if isinstance(config.data.references, dict):
         given_references(config.data.references, options.elements)  # mistakes are told before the graphs are built
     source, isolated = without_isolated(source, options)
@@ -82,7 +82,7 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
     return TrainingData(
         train=train_set,
         valid=valid_set,
-        model_config=fill_from_data(options, {**(start.options if start else {}), **config.model}, statistics),
+        model_config=fill_from_data(options, written, statistics),
         statistics=start.adjusted(statistics, options.elements, config) if start else statistics,
         label_counts={name: counts[name] for name in statistics.labels},
         files={"train": origins[0].file_names, "valid": origins[-1].file_names},

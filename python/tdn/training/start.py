@@ -19,9 +19,11 @@ from tdn.model.potential import Potential
 from tdn.training.checkpoint import KEY, load_with_summary
 from tdn.training.config import TrainConfig
 
-#: Averages that are constants of a model and so stay those of the model that is started from.
+#: Weights with a row for each element.
 _TABLES = ("network.embedding.elements", "network.embedding.sources", "network.embedding")
 _PAIRS = "pair_embedding.table"
+#: Averages that a file of the published code does not hold: argument of its importer, option of the model.
+_AIRS = {"avg_num_nodes": "avg_n_atoms", "avg_degree": "avg_degree"}
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,6 @@ def check_architecture(model: Potential, name: str, config: TrainConfig) -> None
             f"training.init_from is {name}, a model of the architecture {own}, but model.architecture is {wanted}; "
             "leave one of them out"
         )
-
-
-_AIRS = {"avg_num_nodes": "avg_n_atoms", "avg_degree": "avg_degree"}
 
 
 def take_over(model: Potential, start: Start) -> list[str]:
