@@ -53,4 +53,7 @@ inline constexpr std::array REQUIRED_FIELDS{
     FORCE_KINDS,  SMOOTH_CUTOFF, MIN_DISTANCE, CITATION,    TORCH_VERSION,
 };
 
+// Optional.
+inline constexpr const char *MIN_DISTANCES = "min_distances";
+
 }    // namespace tdn::schema

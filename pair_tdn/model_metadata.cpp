@@ -88,6 +88,28 @@ class Label {
     return value;
   }
 
+  /// Number of each ordered pair of elements in an object with keys such as "H-O", or `missing`;
+  /// `all` everywhere when the label has no such object, or an empty one.
+  std::vector<double> of_pairs(const std::string &name, const std::vector<std::string> &elements,
+                               double missing, double all) const
+  {
+    const auto hit = fields_.find(name);
+    const size_t n = elements.size();
+    if (hit == fields_.end()) return std::vector<double>(n * n, all);
+    const auto &known = as<json::Object>(name, "an object of numbers");
+    if (known.empty()) return std::vector<double>(n * n, all);
+    std::vector<double> out(n * n, missing);
+    for (size_t i = 0; i < n; ++i)
+      for (size_t j = 0; j < n; ++j) {
+        const auto value = known.find(elements[i] + "-" + elements[j]);
+        if (value == known.end()) continue;
+        const double *number = value->second.get_if<double>();
+        if (!number || !(*number > 0)) refuse_value(name, "an object of positive numbers");
+        out[i * n + j] = out[j * n + i] = *number;
+      }
+    return out;
+  }
+
  private:
   std::string file_;
   json::Object fields_;
@@ -163,7 +185,8 @@ ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &fi
   energy_convention = label.one_of(schema::ENERGY_CONVENTION, {"extensive", "per_atom"});
   force_kinds = label.strings(schema::FORCE_KINDS);
   smooth_cutoff = label.as<bool>(schema::SMOOTH_CUTOFF, "true or false");
-  min_distance = label.number(schema::MIN_DISTANCE);
+  min_distances =
+      label.of_pairs(schema::MIN_DISTANCES, elements, cutoff, label.number(schema::MIN_DISTANCE));
   citation = label.string(schema::CITATION);
   torch_version = label.string(schema::TORCH_VERSION);
   check_values(label, *this);

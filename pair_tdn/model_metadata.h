@@ -22,12 +22,15 @@ struct ModelMetadata {
   std::string energy_convention;           ///< "extensive" or "per_atom"
   std::vector<std::string> force_kinds;    ///< "gradient", "direct"; the first is the default
   bool smooth_cutoff;
-  double min_distance;    ///< angstrom, shortest pair of the training data, 0 when unknown
+  /// Shortest distance in the training data of each ordered pair of species, n_elements^2,
+  /// angstrom; the cutoff where the data have no such pair, 0 where nothing is known.
+  std::vector<double> min_distances;
   std::string citation;
   std::string torch_version;
 
   int n_layers() const { return static_cast<int>(layer_widths.size()); }
   int n_elements() const { return static_cast<int>(elements.size()); }
+  bool knows_distances() const { return min_distances.front() > 0.0; }
   bool has_force_kind(const std::string &kind) const;
   /// Index of a chemical symbol, -1 when the model does not know it.
   int species_of(const std::string &element) const;

@@ -29,7 +29,8 @@ template <typename T> double bytes_of(const std::vector<T> &buffer)
 }    // namespace
 
 NeighborGraph::NeighborGraph(double cutoff, double angstrom, int n_elements, at::ScalarType dtype)
-    : cutoff_(cutoff), angstrom_(angstrom), n_elements_(n_elements), dtype_(dtype)
+    : cutoff_(cutoff), angstrom_(angstrom), n_elements_(n_elements), dtype_(dtype),
+      closest_(static_cast<size_t>(n_elements) * n_elements)
 {
 }
 
@@ -41,7 +42,7 @@ void NeighborGraph::clear()
   for (auto *buffer : {&center_atom_, &neighbor_atom_}) buffer->clear();
   single_vectors_.clear();
   double_vectors_.clear();
-  closest_ = {};
+  std::fill(closest_.begin(), closest_.end(), AtomPair{});
 }
 
 /// A fifth more than is needed, so that a few more edges in a later step move nothing.
@@ -85,9 +86,10 @@ void NeighborGraph::add_edges_of(const NeighborView &view, int i, std::vector<T>
     if (neighbor == NeighborView::OUTSIDE) continue;
     if (neighbor == NeighborView::OUT_OF_REACH) throw OutOfReachError(i, j);
     if (squared == 0.0) throw OverlapError(i, j);
-    if (squared < closest_.squared) closest_ = {squared, {i, j}};
+    const int pair = view.species(i) * n_elements_ + view.species(j);
+    if (squared < closest_[pair].squared) closest_[pair] = {squared, {i, j}};
     neighbor_.push_back(neighbor);
-    pair_.push_back(view.species(i) * n_elements_ + view.species(j));
+    pair_.push_back(pair);
     neighbor_atom_.push_back(j);
     for (const double x : r) vectors.push_back(static_cast<T>(x * angstrom_));
   }

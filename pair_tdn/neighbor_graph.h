@@ -98,8 +98,8 @@ class NeighborGraph {
   int neighbor_atom(int64_t edge) const { return neighbor_atom_[edge]; }
   /// r_j - r_i, angstrom, with the digits of the model's dtype.
   std::array<double, 3> vector(int64_t edge) const;
-  /// The closest pair of the last build.
-  const AtomPair &closest() const { return closest_; }
+  /// The closest atoms of each ordered pair of species in the last build, n_elements^2.
+  const std::vector<AtomPair> &closest() const { return closest_; }
   double memory_usage() const;
 
  private:
@@ -111,7 +111,7 @@ class NeighborGraph {
   std::vector<int> center_atom_, neighbor_atom_;
   std::vector<float> single_vectors_;     // of a float32 model,
   std::vector<double> double_vectors_;    // of a float64 model
-  AtomPair closest_;
+  std::vector<AtomPair> closest_;
 
   void clear();
   void reserve(size_t n_edges);

@@ -66,9 +66,9 @@ struct PairTDN::Impl {
 
   double extracted_cutoff = 0;    // LAMMPS units, what extract() points to
 
-  // the closest pair since the last rebuild, if closer than the training data's
+  // atoms closer than any such pair of the training data: the farthest below since the last rebuild
   struct ClosePair {
-    double distance, atoms[2], step;    // angstrom, IDs
+    double share, distance, species, atoms[2], step;    // of the limit, angstrom, pair, IDs
   };
   std::optional<ClosePair> closest;
   bool warned_about_distance = false;

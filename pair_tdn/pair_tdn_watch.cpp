@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 using namespace LAMMPS_NS;
 
@@ -81,35 +82,43 @@ void PairTDN::watch_rebuild()
 void PairTDN::note_closest_pair()
 {
   auto &m = *impl;
-  const auto &pair = m.graph.closest();
-  const double distance = std::sqrt(pair.squared) / m.units.angstrom;
-  if (distance >= (m.closest ? m.closest->distance : m.metadata().min_distance)) return;
-  m.closest = {distance,
-               {static_cast<double>(atom->tag[pair.atoms[0]]),
-                static_cast<double>(atom->tag[pair.atoms[1]])},
-               static_cast<double>(update->ntimestep)};
+  const auto &least = m.metadata().min_distances;
+  for (size_t k = 0; k < least.size(); k++) {
+    const auto &[squared, atoms] = m.graph.closest()[k];
+    const double distance = std::sqrt(squared) / m.units.angstrom;
+    const double share = distance / least[k];
+    if (share >= (m.closest ? m.closest->share : 1.0)) continue;
+    m.closest = {
+        share,
+        distance,
+        static_cast<double>(k),
+        {static_cast<double>(atom->tag[atoms[0]]), static_cast<double>(atom->tag[atoms[1]])},
+        static_cast<double>(update->ntimestep)};
+  }
 }
 
-/* one warning, of the closest pair of all ranks since the last rebuild */
+/* one warning, of the pair of all ranks that was farthest below its limit since the last rebuild */
 
 void PairTDN::warn_of_closest_pair()
 {
   auto &m = *impl;
-  if (m.warned_about_distance || m.metadata().min_distance == 0.0) return;
+  const auto &model = m.metadata();
+  if (m.warned_about_distance || !model.knows_distances()) return;
   struct {
-    double distance;
+    double share;
     int rank;
-  } mine{m.closest ? m.closest->distance : INFINITY, comm->me}, least;
+  } mine{m.closest ? m.closest->share : INFINITY, comm->me}, least;
   MPI_Allreduce(&mine, &least, 1, MPI_DOUBLE_INT, MPI_MINLOC, world);
-  if (std::isinf(least.distance)) return;
+  if (std::isinf(least.share)) return;
   m.warned_about_distance = true;
   Impl::ClosePair pair = m.closest.value_or(Impl::ClosePair{});
   MPI_Bcast(&pair, sizeof(pair) / sizeof(double), MPI_DOUBLE, least.rank, world);
-  if (comm->me == 0)
-    error->warning(FLERR,
-                   "Pair style tdn: atoms {:.0f} and {:.0f} are {:.4g} angstrom apart at step "
-                   "{:.0f}, closer than any pair of the training data ({:.4g}): the model "
-                   "extrapolates, so check the structure (this is said once)",
-                   pair.atoms[0], pair.atoms[1], pair.distance, pair.step,
-                   m.metadata().min_distance);
+  if (comm->me != 0) return;
+  const auto species = std::div(static_cast<int>(pair.species), model.n_elements());
+  error->warning(FLERR,
+                 "Pair style tdn: atoms {:.0f} and {:.0f} ({} and {}) are {:.4g} angstrom apart at "
+                 "step {:.0f}, closer than any such pair of the training data ({:.4g}): the model "
+                 "extrapolates, so check the structure (this is said once)",
+                 pair.atoms[0], pair.atoms[1], model.elements[species.quot],
+                 model.elements[species.rem], pair.distance, pair.step, pair.distance / pair.share);
 }

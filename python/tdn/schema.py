@@ -78,3 +78,6 @@ REQUIRED_FIELDS = (
     CITATION,
     TORCH_VERSION,
 )
+
+# Optional: {"H-O": 0.93, ...}, angstrom, of each unordered pair of elements that the training data have.
+MIN_DISTANCES = "min_distances"

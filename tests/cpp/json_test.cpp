@@ -77,10 +77,24 @@ CASE(label_is_read)
   EXPECT_EQUAL(label.cutoff, 3.5);
   EXPECT_EQUAL(label.n_layers(), 2);
   EXPECT_EQUAL(label.layer_widths[1], 12);
-  EXPECT_EQUAL(label.min_distance, 0.75);
+  EXPECT(label.min_distances == std::vector<double>(4, 0.75));
   EXPECT_EQUAL(label.species_of("O"), 1);
   EXPECT_EQUAL(label.species_of("Si"), -1);
   EXPECT(label.has_force_kind("direct"));
+}
+
+CASE(label_has_the_shortest_distance_of_each_pair)
+{
+  const auto distances = [](const std::string &more) {
+    const auto text = replaced("\"citation\"", "\"min_distances\": " + more + ", \"citation\"");
+    return tdn::ModelMetadata(text, "model.tdn.pt").min_distances;
+  };
+  EXPECT(distances("{\"H-O\": 0.9, \"O-O\": 2.5}") == std::vector<double>({3.5, 0.9, 0.9, 2.5}));
+  EXPECT(distances("{\"O-H\": 0.9, \"H-H\": 1}") == std::vector<double>({1, 0.9, 0.9, 3.5}));
+  EXPECT(distances("{}") == std::vector<double>(4, 0.75));
+  EXPECT_THROWS(Error, "unusable 'min_distances'", distances("{\"H-O\": \"0.9\"}"));
+  EXPECT_THROWS(Error, "unusable 'min_distances'", distances("{\"H-O\": 0}"));
+  EXPECT_THROWS(Error, "unusable 'min_distances'", distances("[0.9]"));
 }
 
 CASE(label_refusals_name_the_file_and_the_field)

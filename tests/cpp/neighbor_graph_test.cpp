@@ -140,14 +140,22 @@ CASE(graph_refuses_overlapping_atoms)
   }
 }
 
-CASE(graph_knows_the_closest_pair)
+CASE(graph_knows_the_closest_atoms_of_each_pair_of_species)
 {
   const Atoms atoms(20, 10, 7.0, 5.0);
-  double least = 1e300;
-  for (const auto &[i, j] : all_pairs(atoms, CUTOFF)) least = std::min(least, atoms.squared(i, j));
+  const auto view = atoms.view();
+  std::vector<double> least(4, 1e300);
+  for (const auto &[i, j] : all_pairs(atoms, CUTOFF)) {
+    auto &value = least[view.species(i) * 2 + view.species(j)];
+    value = std::min(value, atoms.squared(i, j));
+  }
   const auto graph = graph_of(atoms);
-  EXPECT_EQUAL(graph.closest().squared, least);
-  EXPECT_EQUAL(atoms.squared(graph.closest().atoms[0], graph.closest().atoms[1]), least);
+  for (size_t k = 0; k < least.size(); ++k) {
+    const auto &[squared, pair] = graph.closest().at(k);
+    EXPECT_EQUAL(squared, least[k]);
+    EXPECT_EQUAL(atoms.squared(pair[0], pair[1]), least[k]);
+    EXPECT_EQUAL(view.species(pair[0]) * 2 + view.species(pair[1]), static_cast<int>(k));
+  }
 }
 
 CASE(graph_of_no_atoms_and_of_no_edges)
@@ -160,7 +168,7 @@ CASE(graph_of_no_atoms_and_of_no_edges)
     EXPECT_EQUAL(tensors.species.numel(), n_atoms);
     EXPECT_EQUAL(tensors.vectors.size(0), 0);
     EXPECT_EQUAL(tensors.vectors.size(1), 3);
-    EXPECT(std::isinf(graph.closest().squared));
+    for (const auto &pair : graph.closest()) EXPECT(std::isinf(pair.squared));
   }
 }
 

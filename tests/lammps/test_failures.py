@@ -142,14 +142,15 @@ def test_memory_that_is_not_enough_is_refused_before_it_is_spent(message_model: 
 
 
 CLOSE = re.compile(
-    r"Pair style tdn: atoms (\d+) and (\d+) are (\S+) angstrom apart at step (\d+), closer than any pair of the "
-    r"training data \((\S+)\): the model extrapolates, so check the structure \(this is said once\)"
+    r"Pair style tdn: atoms (\d+) and (\d+) \((\w+) and (\w+)\) are (\S+) angstrom apart at step (\d+), closer than "
+    r"any such pair of the training data \((\S+)\): the model extrapolates, so check the structure "
+    r"\(this is said once\)"
 )
 
 
-def extrapolating(folder: Path, n_ranks: int, min_distance: float) -> Run:
+def extrapolating(folder: Path, n_ranks: int, label: dict[str, object]) -> Run:
     """Three runs of one process; the pair of atoms 4 and 7 is 1.2 angstrom apart and lies across subdomains."""
-    make_archive("message", "float64", folder, {"min_distance": min_distance}).rename(folder / MODEL)
+    make_archive("message", "float64", folder, label).rename(folder / MODEL)
     close = [[9.4, 10.0, 10.0], [10.6, 10.0, 10.0]]
     corners = [[x, y, 4.0] for x in (3.0, 17.0) for y in (3.0, 17.0)]
     atoms = ase.Atoms("HOHOHOO", positions=[*corners[:3], close[0], corners[3], [10, 3, 16], close[1]], cell=[BOX] * 3)
@@ -160,19 +161,32 @@ def extrapolating(folder: Path, n_ranks: int, min_distance: float) -> Run:
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_pair_closer_than_the_training_data_is_warned_of_once(tmp_path: Path, n_ranks: int):
-    done = extrapolating(tmp_path, n_ranks, 1.5)
+    assert warned(extrapolating(tmp_path, n_ranks, {"min_distance": 1.5})) == (1.2, 0, 1.5)
+
+
+def warned(done: Run) -> tuple[float, int, float]:
+    """Distance, step and limit of the one warning of atoms 4 and 7."""
     assert done.returncode == 0, done.output
     found = CLOSE.findall(done.output)
     assert len(found) == 1, done.output
-    first, second, distance, step, least = found[0]
-    assert {first, second} == {"4", "7"}
-    assert (float(distance), int(step), float(least)) == (1.2, 0, 1.5)
+    first, second, *elements, distance, step, least = found[0]
+    assert {(first, elements[0]), (second, elements[1])} == {("4", "O"), ("7", "O")}
+    return float(distance), int(step), float(least)
 
 
-@pytest.mark.parametrize("min_distance", [0.0, 1.1])
-def test_no_warning_of_pairs_that_the_training_data_has(tmp_path: Path, min_distance: float):
+@pytest.mark.parametrize(("known", "limit"), [({"H-O": 0.9, "O-O": 1.6}, 1.6), ({"H-O": 0.9}, 3.0)])
+def test_each_pair_of_elements_has_its_own_limit(tmp_path: Path, known: dict[str, float], limit: float):
+    """A pair of elements that the training data do not have is new anywhere within the cutoff."""
+    assert warned(extrapolating(tmp_path, 2, {"min_distance": 0.9, "min_distances": known})) == (1.2, 0, limit)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [{"min_distance": 0.0}, {"min_distance": 1.1}, {"min_distance": 2.0, "min_distances": {"H-O": 2.0, "O-O": 1.1}}],
+)
+def test_no_warning_of_pairs_that_the_training_data_has(tmp_path: Path, label: dict[str, object]):
     """0 stands for unknown."""
-    done = extrapolating(tmp_path, 2, min_distance)
+    done = extrapolating(tmp_path, 2, label)
     assert done.returncode == 0, done.output
     assert "extrapolates" not in done.output
 

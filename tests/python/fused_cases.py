@@ -24,7 +24,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "l1": {"l_max": 1, "n_channels": 20, "n_heads": 4, "pair_embedding": "sum"},
     "l1 deep": {"l_max": 1, "n_channels": 8, "n_heads": 2, "n_layers": 4},
     "l1 wide": {"l_max": 1, "n_channels": 64, "n_heads": 1, "n_layers": 1},
-    "l2 so3": {"l_max": 2, "n_channels": 12, "n_heads": 3, "paths": "so3", "norm": "layer"},
+    "l2 so3": {"l_max": 2, "n_channels": 12, "n_heads": 3, "paths": "so3", "norm": "layer", "radial_norm": "layer"},
     "l3": {"l_max": 3, "n_channels": 12, "n_heads": 4, "n_layers": 1},
     "cp": {"l_max": 1, "n_channels": 10, "n_heads": 10, "cp_rank": 6},
     "direct": {"l_max": 2, "n_channels": 6, "n_heads": 1, "direct_forces": True},

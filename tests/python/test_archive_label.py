@@ -63,11 +63,14 @@ class TestLabel:
             assert layer.send(x).shape == (5, width)
 
     def test_checkpoint_gives_the_training_summary(self, model, tmp_path):
-        save_model(model, tmp_path / "m.ckpt", {"min_distance": 0.93, "dtype": "float64"})
+        save_model(
+            model, tmp_path / "m.ckpt", {"min_distance": 0.93, "min_distances": {"H-O": 0.93}, "dtype": "float64"}
+        )
         verdicts = deploy(tmp_path / "m.ckpt", tmp_path / "other.tdn.pt")
         label = read_label(tmp_path / "other.tdn.pt")
         assert label[schema.MODEL_NAME] == "other"
         assert label[schema.MIN_DISTANCE] == 0.93
+        assert label[schema.MIN_DISTANCES] == {"H-O": 0.93}
         assert label["training"]["dtype"] == "float64"
         assert set(label["verification"]) == {verdict.name for verdict in verdicts}
 

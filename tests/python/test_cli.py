@@ -144,6 +144,7 @@ class TestWholeWay:
         label = json.loads(answer("inspect", run_folder / "cu.tdn.pt", "--json"))
         assert label["training"]["n_train"] == 4
         assert label["min_distance"] == label["training"]["min_distance"] > 2.0
+        assert min(label["min_distances"].values()) == label["min_distance"]
 
 
 class TestMistakes:

@@ -73,12 +73,13 @@ def test_silu_and_layer_norm():
     assert_jets(layer_norm_jets(jets, weight, bias, 1e-5), normed)
 
 
+@pytest.mark.parametrize("normed", [True, False], ids=["normed", "bare"])
 @pytest.mark.parametrize("per_pair", [True, False], ids=["pair", "sum"])
 @pytest.mark.parametrize("basis", bases(), ids=["bessel", "gaussian"])
-def test_network_of_each_pair(basis, per_pair):
+def test_network_of_each_pair(basis, per_pair, normed):
     basis = basis.double()
     n_radial = basis(DISTANCES).size(1)
-    network = randomized(RadialNetwork(n_radial, (10, 12), 5, PairEmbedding(3, 10, per_pair)))
+    network = randomized(RadialNetwork(n_radial, (10, 12), 5, PairEmbedding(3, 10, per_pair), normed))
     with_jets = BesselJets(basis) if isinstance(basis, BesselBasis) else GaussianJets(basis)
     pairs = torch.tensor([7, 0, 5])
     found = RadialJets(network).jets(with_jets.jets(DISTANCES), pairs)

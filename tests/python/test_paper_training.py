@@ -90,7 +90,8 @@ def batch() -> Callable[[TDN], Graph]:
 
 def paper_model(**options) -> TDN:
     """Random weights in the paper setting."""
-    published_options = {"setting": "paper", "paths": "so3", "norm": "layer", "cp_rank": 7, "n_radial": 16}
+    published_options = {"setting": "paper", "paths": "so3", "norm": "layer", "radial_norm": "layer"}
+    published_options |= {"cp_rank": 7, "n_radial": 16}
     heads = {"direct_forces": True, "forces": "direct"}
     return random_model(("H", "C", "N", "O"), n_channels=8, n_heads=2, **(published_options | heads | options))
 

@@ -9,7 +9,9 @@ import torch
 import yaml
 from tiny import changed, crystals, settings, start, write
 
+from tdn import architectures
 from tdn.errors import TDNError
+from tdn.model import ModelConfig
 from tdn.training.config import config_from_dict, load_config
 
 
@@ -120,6 +122,15 @@ def test_missing(name):
 def test_section_that_is_no_mapping():
     with pytest.raises(TDNError, match="section 'training' is 5, not a list of options; write"):
         config_from_dict(settings() | {"training": 5})
+
+
+def test_settings_stored_before_an_option_existed():
+    """A file without ``radial_norm`` has a model with norms; a new configuration has none."""
+    stored = architectures.config_to_dict(ModelConfig(("H",), radial_norm="layer"))
+    del stored["radial_norm"]
+    assert architectures.config_from_dict(stored) == ModelConfig(("H",), radial_norm="layer")
+    assert ModelConfig(("H",)).radial_norm == "none"
+    assert ModelConfig.paper(("H",)).radial_norm == "layer"
 
 
 def test_numbers_that_yaml_takes_for_words():

@@ -112,10 +112,12 @@ class RadialJets(nn.Module):
         if net.pair_embedding is not None:
             x = x.expand(-1, pairs.size(0), -1, -1)
             x = torch.cat([x[:1] + net.pair_embedding(pairs).unsqueeze(1), x[1:]])
-        x = silu_jets(layer_norm_jets(x, net.first_norm.weight, net.first_norm.bias, net.first_norm.eps))
-        x = linear_jets(x, net.second.weight, net.second.bias)
-        x = silu_jets(layer_norm_jets(x, net.second_norm.weight, net.second_norm.bias, net.second_norm.eps))
-        return linear_jets(x, net.last.weight, net.last.bias)
+        if net.first_norm is not None:
+            x = layer_norm_jets(x, net.first_norm.weight, net.first_norm.bias, net.first_norm.eps)
+        x = linear_jets(net.silu_scale * silu_jets(x), net.second.weight, net.second.bias)
+        if net.second_norm is not None:
+            x = layer_norm_jets(x, net.second_norm.weight, net.second_norm.bias, net.second_norm.eps)
+        return linear_jets(net.silu_scale * silu_jets(x), net.last.weight, net.last.bias)
 
 
 def with_jets(module: nn.Module) -> nn.Module | None:

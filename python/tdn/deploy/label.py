@@ -46,6 +46,7 @@ def make_label(model: TDN, dtype: torch.dtype, name: str, training: dict[str, An
         schema.MIN_DISTANCE: float(training.get("min_distance") or 0.0),
         schema.CITATION: CITATION,
         schema.TORCH_VERSION: str(torch.__version__),
+        schema.MIN_DISTANCES: training.get("min_distances") or {},
         "tdn_version": tdn.__version__,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "weights_hash": weights_hash(model),

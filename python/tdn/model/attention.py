@@ -181,4 +181,10 @@ def make_radial_network(config: ModelConfig) -> RadialNetwork:
             config.pair_embedding == "auto" and config.n_elements <= MAX_PAIR_ELEMENTS
         )
         embedding = PairEmbedding(config.n_elements, config.radial_hidden[0], per_pair)
-    return RadialNetwork(config.n_radial, config.radial_hidden, config.n_path_weights * config.n_channels, embedding)
+    return RadialNetwork(
+        config.n_radial,
+        config.radial_hidden,
+        config.n_path_weights * config.n_channels,
+        embedding,
+        normed=config.radial_norm == "layer",
+    )

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tdn.model.layers import SILU_SCALE
+
 
 def polynomial_envelope(distances: Tensor, cutoff: float, power: int) -> Tensor:
     """1 at zero, 0 with two continuous derivatives at the cutoff and beyond; shape and dtype of ``distances``.
@@ -95,26 +97,42 @@ class PairEmbedding(nn.Module):
 class RadialNetwork(nn.Module):
     """Radial basis (and elements) -> one weight per edge and channel.
 
-    Linear, LayerNorm, SiLU, Linear, LayerNorm, SiLU, Linear + offset. With ``pair_embedding`` a vector of the two
-    elements is added before the first LayerNorm (md setting); without, the network is blind to the elements (paper).
+    Linear, LayerNorm, SiLU, Linear, LayerNorm, SiLU, Linear + offset (``normed``, published), or without the norms:
+    then weights start normal and SiLU is scaled to unit second moment, which keeps the size of the features. A norm
+    over few channels makes sharp functions of the distance; without it, small data sets are over-fitted less.
+    With ``pair_embedding`` a vector of the two elements is added before the first activation (md setting); without,
+    the network is blind to the elements (paper).
     """
 
     def __init__(
-        self, n_radial: int, hidden: tuple[int, int], n_channels: int, pair_embedding: PairEmbedding | None
+        self,
+        n_radial: int,
+        hidden: tuple[int, int],
+        n_channels: int,
+        pair_embedding: PairEmbedding | None,
+        normed: bool = True,
     ) -> None:
         super().__init__()
         self.first = nn.Linear(n_radial, hidden[0])
-        self.first_norm = nn.LayerNorm(hidden[0])
+        self.first_norm = nn.LayerNorm(hidden[0]) if normed else None
         self.second = nn.Linear(hidden[0], hidden[1])
-        self.second_norm = nn.LayerNorm(hidden[1])
+        self.second_norm = nn.LayerNorm(hidden[1]) if normed else None
         self.last = nn.Linear(hidden[1], n_channels)
         self.pair_embedding = pair_embedding
+        self.silu_scale = 1.0 if normed else SILU_SCALE
+        if not normed:
+            for linear in (self.first, self.second, self.last):
+                nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+                nn.init.zeros_(linear.bias)
 
     def forward(self, basis: Tensor, pair: Tensor) -> Tensor:
         """(n_edges, n_radial), (n_edges,) int64 -> (n_edges, n_channels)."""
         hidden = self.first(basis)
         if self.pair_embedding is not None:
             hidden = hidden + self.pair_embedding(pair)
-        hidden = F.silu(self.first_norm(hidden))
-        hidden = F.silu(self.second_norm(self.second(hidden)))
-        return self.last(hidden)
+        if self.first_norm is not None:
+            hidden = self.first_norm(hidden)
+        hidden = self.second(self.silu_scale * F.silu(hidden))
+        if self.second_norm is not None:
+            hidden = self.second_norm(hidden)
+        return self.last(self.silu_scale * F.silu(hidden))
