@@ -139,6 +139,34 @@ def test_independent_order_gives_the_published_numbers(shared_data, tag):
     compare_gradients(model, with_labels(graph), lambda order, graph: order.with_direct(graph), 1e-9)
 
 
+def all_gradients(model: TDN, graph: Graph, loss: Callable[[TDN, Graph], Tensor]) -> Tensor:
+    """Gradients of a loss with respect to all weights, one after the other, float64."""
+    model.zero_grad()
+    loss(model, graph).backward()
+    grads = (torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters())
+    return torch.cat([grad.flatten().double() for grad in grads])
+
+
+@pytest.mark.parametrize("forces", ["direct", "gradient"])
+def test_float32_gradients_are_as_exact_as_the_published_ones(batch, forces):
+    """The published order itself is 1.8e-6 away from float64 (seen), so no float32 evaluation can be held to 1e-6."""
+
+    def published_order_loss(model: TDN, graph: Graph) -> Tensor:
+        order = PublishedOrder(model, "shared")
+        return published_loss(*(order.with_direct(graph) if forces == "direct" else order.with_gradient(graph)), graph)
+
+    exact = paper_model(direct_forces=forces == "direct", forces=forces)
+    if exact.network.force_head is not None:
+        exact.network.force_head.norm = exact.network.norm
+    single = exact.in_dtype(torch.float32)
+    reference = all_gradients(exact, batch(exact), published_order_loss)
+
+    def error(loss: Callable[[TDN, Graph], Tensor]) -> float:
+        return float((all_gradients(single, batch(single), loss) - reference).norm() / reference.norm())
+
+    assert error(trainer_loss) < 2.0 * error(published_order_loss) < 1e-5
+
+
 def compare_gradients(model: TDN, graph: Graph, predict: Callable, tolerance: float) -> None:
     """Gradients of the trainer's loss against those of the published order, weight by weight."""
     if model.network.force_head is not None:
@@ -158,7 +186,7 @@ def compare_gradients(model: TDN, graph: Graph, predict: Callable, tolerance: fl
     assert all("force_head.attention.out.bias" in name for name in unused)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 3e-6)])
 @pytest.mark.parametrize("forces", ["direct", "gradient"])
 def test_gradients_are_those_of_the_published_order(batch, dtype, tolerance, forces):
     model = paper_model(direct_forces=forces == "direct", forces=forces).in_dtype(dtype)
