@@ -24,7 +24,7 @@ from tdn.data import Graph, collate, graph_from_atoms
 from tdn.model import TDN, ModelConfig
 from tdn.training.loss import weights_of
 from tdn.training.malloc import keep_freed_pages
-from tdn.training.module import TrainingModule, share_of
+from tdn.training.module import TrainingModule
 from tdn.training.sections import PAPER_TRAINING, TrainingConfig
 
 ELEMENTS = ("H", "C", "N", "O")
@@ -86,13 +86,11 @@ def our_step(model: TDN, compiled: bool) -> tuple[Callable[[Graph], Tensor], lis
     """Loss of the trainer, and the model's weights."""
     paper = model.config.setting == "paper"
     module = TrainingModule(model, TrainingConfig(**(PAPER_TRAINING if paper else {})), stress=False).train()
-    weights = torch.tensor([weights_of(module.options)[name] for name in module.properties], dtype=torch.float64)
-    weights = weights.to(next(model.parameters()).device)
     if compiled:
         module.compile_steps()
 
     def loss(graph: Graph) -> Tensor:
-        return module.training_step(share_of(graph, weights / module.counts(graph).clamp(min=1.0)))[0]
+        return module.training_step(module.share(graph, weights_of(module.options)))[0]
 
     return loss, list(model.parameters())
 

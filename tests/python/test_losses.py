@@ -8,18 +8,31 @@ from dataclasses import replace
 import pytest
 import torch
 from answers import NAN, Output, constant_output, two_structures
+from models import random_model
+from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from tdn.data import Graph
 from tdn.training.config import TrainingConfig
-from tdn.training.loss import LOSSES, loss_of, loss_terms, weighted_mean, weights_of
-from tdn.training.metrics import batch_sums, differences
+from tdn.training.loss import LOSSES, weights_of
+from tdn.training.module import TrainingModule, share_of
+
+
+def loss_of(output: Output, graph: Graph, options: TrainingConfig, counts: Tensor | None = None) -> Tensor:
+    """The trainer's loss of a prediction that is written down; ``counts`` when the graph is a share of a batch."""
+    module = trainer(options, output.stress is not None)
+    return module.loss_and_rows(output, module.share(graph, weights_of(options), counts))[0]
+
+
+def trainer(options: TrainingConfig, stress: bool = False) -> TrainingModule:
+    return TrainingModule(random_model(("H",), n_channels=4, n_layers=1), options, stress)
 
 
 class TestLoss:
     weights = TrainingConfig(energy_weight=3.0, force_weight=5.0, stress_weight=7.0)
 
     def loss(self, output, graph, **options):
-        return float(loss_of(differences(output, graph), graph, replace(self.weights, **options)))
+        return float(loss_of(output, graph, replace(self.weights, **options)))
 
     def test_energy_and_forces(self):
         expected = 3.0 * (1.0 + 4.0) / 2 + 5.0 * 0.25
@@ -73,38 +86,35 @@ class TestLoss:
     def test_gradients_are_finite_where_errors_vanish(self, name):
         output = constant_output(force=0.0)
         output.forces.requires_grad_()
-        errors = differences(output, two_structures())
-        loss = loss_of(errors, two_structures(), replace(self.weights, force_loss=name))
+        loss = loss_of(output, two_structures(), replace(self.weights, force_loss=name))
         assert torch.autograd.grad(loss, output.forces)[0].isfinite().all()
 
     @pytest.mark.parametrize("name", sorted(LOSSES["force"]))
     def test_shares_of_a_batch_add_up(self, name):
-        """Terms of two structures alone, divided by the labels of both, are the loss of the batch."""
+        """Sums of two structures alone, divided by the labels of both, are the loss of the batch."""
         options = replace(self.weights, force_loss=name, energy_loss="mae")
         graph, output = two_structures(), constant_output()
-        whole = loss_of(differences(output, graph), graph, options)
-        parts = []
+        shares = []
         for index in (0, 1):
             atoms = graph.batch == index
             batch = graph.batch[atoms] - index
             one = replace(graph, batch=batch, species=graph.species[atoms], forces=graph.forces[atoms], n_graphs=1)
             one = replace(one, energy=graph.energy[[index]], volume=graph.volume[[index]])
             answer = Output(output.energy[[index]], output.forces[atoms])
-            parts.append(loss_terms(differences(answer, one), one, options))
-        counts = {key: parts[0][key].number + parts[1][key].number for key in parts[0]}
-        split = sum(weighted_mean(terms, weights_of(options), counts) for terms in parts)
-        torch.testing.assert_close(split, whole)
+            shares.append((answer, one))
+        counts = sum(trainer(options).counts(one) for _, one in shares)
+        split = sum(loss_of(answer, one, options, counts) for answer, one in shares)
+        torch.testing.assert_close(split, loss_of(output, graph, options))
 
     @pytest.mark.parametrize("name", sorted(LOSSES["force"]))
     def test_loss_and_sums_can_be_traced(self, name):
         """Nothing in them depends on the values: one trace serves every batch of the same shape."""
         options = replace(self.weights, force_loss=name)
-        graph = replace(two_structures(), vectors=torch.zeros(0, 3))
+        graph, module = two_structures(), trainer(options)
+        factors = module.share(graph, weights_of(options)).factors
 
         def step(energy, forces, labels):
-            labeled_graph = replace(graph, forces=labels)
-            errors = differences(Output(energy, forces), labeled_graph)
-            return loss_of(errors, labeled_graph, options), batch_sums(errors, labeled_graph)["force_structure"]
+            return module.loss_and_rows(Output(energy, forces), share_of(replace(graph, forces=labels), factors))
 
         output = constant_output()
         other = graph.forces.roll(1, 0)

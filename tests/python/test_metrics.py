@@ -68,7 +68,6 @@ class TestErrorSums:
 
     def test_nothing_counted(self):
         assert ErrorSums().result() == {}
-        assert ErrorSums().reduced(lambda tensor: tensor).result() == {}
 
     def test_force_error_of_the_paper(self):
         """Root over atoms of the squared vectors in each structure, then the mean over structures."""
@@ -86,13 +85,6 @@ class TestErrorSums:
         sums = ErrorSums()
         sums.add(differences(output, two_structures()), two_structures())
         assert set(sums.result()) == set(METRICS)
-
-    def test_sums_over_processes(self):
-        parts = [ErrorSums(), ErrorSums()]
-        parts[0].add({"energy": torch.tensor([1.0, 2.0])})
-        parts[1].add({"energy": torch.tensor([3.0])})
-        other = torch.stack([parts[1].sums["energy"]])
-        assert parts[0].reduced(lambda tensor: tensor + other).result()["energy_mae"] == pytest.approx(2000.0)
 
 
 class TestEvaluate:

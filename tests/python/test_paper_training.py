@@ -24,7 +24,7 @@ from tdn.data import Graph, collate, graph_from_atoms
 from tdn.interop.airs import load_airs
 from tdn.model import TDN
 from tdn.training.loss import weights_of
-from tdn.training.module import TrainingModule, share_of
+from tdn.training.module import TrainingModule
 from tdn.training.optimizer import build_optimizer
 from tdn.training.sections import PAPER_TRAINING, TrainingConfig
 
@@ -61,9 +61,7 @@ def trainer_loss(model: TDN, graph: Graph) -> Tensor:
     """Loss of one batch in the trainer."""
     module = TrainingModule(model, OPTIONS, stress=False)
     module.train()
-    counts = module.counts(graph)
-    weights = torch.tensor([weights_of(OPTIONS)[name] for name in module.properties], dtype=torch.float64)
-    return module.training_step(share_of(graph, weights / counts))[0]
+    return module.training_step(module.share(graph, weights_of(OPTIONS)))[0]
 
 
 def without_dropout(model: TDN) -> TDN:

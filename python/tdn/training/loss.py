@@ -6,7 +6,7 @@ the whole batch: their gradients add up to that of one process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -111,30 +111,3 @@ def virial_per_atom(stress: Difference, graph: Graph) -> Difference:
 def weights_of(options: Any) -> dict[str, float]:
     """Factor of each property's mean in the loss."""
     return {name: float(getattr(options, option)) for name, (_, _, option) in OPTIONS.items()}
-
-
-def weighted_mean(
-    terms: Mapping[str, Term], weights: Mapping[str, Any], counts: Mapping[str, Tensor] | None = None
-) -> Tensor:
-    """The loss: sum over properties of weight x total / number; a property without labels adds nothing.
-
-    Args:
-        terms: of this process's share of a batch.
-        weights: factors by property, numbers or tensors.
-        counts: number of labels of the whole batch, when the terms are a share of it.
-    """
-    total = torch.zeros((), dtype=torch.float64)
-    for name, term in terms.items():
-        number = (term.number if counts is None else counts[name]).clamp(min=1.0)
-        total = total.to(term.total.device) + weights[name] * (term.total.double() / number)
-    return total
-
-
-def loss_of(
-    errors: dict[str, Difference], graph: Graph, options: Any, counts: Mapping[str, Tensor] | None = None
-) -> Tensor:
-    """The loss of a batch, float64; see :func:`loss_terms` and :func:`weighted_mean`.
-
-    With the defaults: ``w_e mean (dE/n_atoms)^2 + w_f mean dF^2 + w_s mean (d stress x volume/n_atoms)^2``.
-    """
-    return weighted_mean(loss_terms(errors, graph, options), weights_of(options), counts)

@@ -6,7 +6,7 @@ energy, the force on a held atom, atoms that only fill a batch up) has error 0 a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -123,14 +123,6 @@ class ErrorSums:
         """Count what :func:`batch_sums` gave."""
         for name, values in sums.items():
             self.sums[name] = self.sums[name] + values if name in self.sums else values
-
-    def reduced(self, total: Callable[[Tensor], Tensor]) -> ErrorSums:
-        """Sums over processes; ``total`` adds a tensor up over them, and all know the same properties."""
-        if not self.sums:
-            return self
-        names = sorted(self.sums)
-        summed = total(torch.stack([self.sums[name] for name in names]))
-        return ErrorSums(dict(zip(names, summed, strict=True)))
 
     def result(self) -> dict[str, float]:
         """Errors as named in ``METRICS``, in thousandths; a property without any label is absent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -104,6 +105,18 @@ class TrainingModule(nn.Module):
                 differences(self.nothing(graph), graph, self.convention), graph, self.options
             )
         return torch.stack([terms[name].number.double() for name in self.properties])
+
+    def share(self, graph: Graph, weights: Mapping[str, float], counts: Tensor | None = None) -> Share:
+        """The graph with the factors of its properties' sums: weight / number of labels; nothing without labels.
+
+        Args:
+            graph: a batch, or a process's share of one.
+            weights: factor of each property's mean in the loss.
+            counts: number of labels of the whole batch, as of :meth:`counts`, when the graph is a share of it.
+        """
+        counts = self.counts(graph) if counts is None else counts
+        factors = torch.tensor([weights[name] for name in self.properties], dtype=torch.float64)
+        return share_of(graph, factors.to(counts.device) / counts.clamp(min=1.0))
 
     def nothing(self, graph: Graph) -> Answer:
         """Zeros in the place of the model's answer."""
