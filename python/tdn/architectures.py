@@ -18,8 +18,6 @@ from tdn.model.settings import Settings
 #: Name of the option and of the entry in a checkpoint; without it, a model is a TDN.
 KEY = "architecture"
 KINDS: dict[str, type[Settings]] = {kind.architecture: kind for kind in (ModelConfig, SchNetConfig, PaiNNConfig)}
-#: What options of a TDN meant before they existed; stored settings without them have these values.
-BEFORE: dict[str, Any] = {"radial_norm": "layer"}
 #: Options that mean the same in every architecture.
 COMMON = tuple(field.name for field in fields(Settings))
 
@@ -39,9 +37,9 @@ def split_options(options: Mapping[str, Any]) -> tuple[type[Settings], dict[str,
 
 
 def config_from_dict(options: Mapping[str, Any]) -> Settings:
-    """Settings from plain types as they are stored, with or without the name of their architecture."""
+    """Settings from plain types, with or without the name of their architecture."""
     kind, rest = split_options(options)
-    return kind.from_dict({**BEFORE, **rest} if kind is ModelConfig else rest)
+    return kind.from_dict(rest)
 
 
 def config_to_dict(config: Settings) -> dict[str, Any]:

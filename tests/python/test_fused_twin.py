@@ -27,6 +27,7 @@ FINE = 2049
 MODELS = {
     "l0": {"l_max": 0},
     "l1": {"l_max": 1, "pair_embedding": "sum"},
+    "l1 bare": {"l_max": 1, "radial_norm": "none"},
     "l2": {"l_max": 2, "paths": "so3", "norm": "layer"},
     "l3": {"l_max": 3, "n_layers": 1, "n_heads": 1},
     "l4": {"l_max": 4, "n_layers": 1, "n_channels": 6, "n_heads": 3},

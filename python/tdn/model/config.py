@@ -11,7 +11,7 @@ from tdn.model.settings import Settings, is_whole
 
 SETTINGS = ("md", "paper")
 NORMS = ("smooth", "layer")
-RADIAL_NORMS = ("none", "layer")
+RADIAL_NORMS = ("layer", "none")
 PATH_WEIGHTS = ("shared", "separate")
 PAIR_EMBEDDINGS = ("auto", "pair", "sum")
 #: Up to this many elements "auto" learns one vector for each ordered pair; above, U[Z_i] + V[Z_j].
@@ -42,8 +42,8 @@ class ModelConfig(Settings):
     n_radial: int = 8
     #: widths of the two hidden layers of every radial network
     radial_hidden: tuple[int, int] = (32, 32)
-    #: norm of the hidden layers of radial networks: "none" or "layer" (published)
-    radial_norm: str = "none"
+    #: norm of the hidden layers of radial networks: "layer" (published) or "none"
+    radial_norm: str = "layer"
     #: power p of the polynomial envelope (md); energy has two continuous derivatives at the cutoff for p >= 2
     envelope_power: int = 6
     #: Clebsch-Gordan paths: "o3" (parity is a symmetry) or "so3"
@@ -130,7 +130,6 @@ class ModelConfig(Settings):
             "n_layers": 4,
             "n_radial": 128,
             "radial_hidden": (64, 64),
-            "radial_norm": "layer",
             "paths": "so3",
             "norm": "layer",
             "avg_degree": 18.6,

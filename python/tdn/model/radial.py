@@ -98,8 +98,7 @@ class RadialNetwork(nn.Module):
     """Radial basis (and elements) -> one weight per edge and channel.
 
     Linear, LayerNorm, SiLU, Linear, LayerNorm, SiLU, Linear + offset (``normed``, published), or without the norms:
-    then weights start normal and SiLU is scaled to unit second moment, which keeps the size of the features. A norm
-    over few channels makes sharp functions of the distance; without it, small data sets are over-fitted less.
+    then weights start normal and SiLU is scaled to unit second moment, which keeps the size of the features.
     With ``pair_embedding`` a vector of the two elements is added before the first activation (md setting); without,
     the network is blind to the elements (paper).
     """
