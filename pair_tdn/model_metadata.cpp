@@ -95,10 +95,9 @@ class Label {
   {
     const auto hit = fields_.find(name);
     const size_t n = elements.size();
-    if (hit == fields_.end()) return std::vector<double>(n * n, all);
-    const auto &known = as<json::Object>(name, "an object of numbers");
-    if (known.empty()) return std::vector<double>(n * n, all);
-    std::vector<double> out(n * n, missing);
+    const auto known =
+        hit == fields_.end() ? json::Object() : as<json::Object>(name, "an object of numbers");
+    std::vector<double> out(n * n, known.empty() ? all : missing);
     for (size_t i = 0; i < n; ++i)
       for (size_t j = 0; j < n; ++j) {
         const auto value = known.find(elements[i] + "-" + elements[j]);

@@ -25,6 +25,7 @@ REPEATS = 7
 def main() -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
+    # a pickled module, as MACE writes it; peer_mace.py has just had it made
     model = torch.load(sys.argv[1], map_location="cpu", weights_only=False).float().eval()
     structures = ase.io.read("test.xyz", ":")
     energies, forces = [], []

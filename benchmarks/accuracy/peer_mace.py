@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import resource
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import ase.io
 import numpy as np
+from run import RESULT, children_seconds
 
+#: Structures of a step, as in ``acac.yaml``.
+BATCH = 5
 #: Time for an atom and step is taken of so many copies in one batch, as in ``run.py``.
 COPIES = 64
-RESULT = "result.json"
 
 
 def main() -> None:
@@ -38,21 +40,27 @@ def main() -> None:
     options.add_argument("--valid", type=float, default=0.1, help="fraction of the structures to hold out")
     args = options.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    references = prepare(args.train, args.test, args.valid, args.work)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    references, n_train = prepare(args.train, args.test, args.valid, args.work)
+    before = children_seconds()
     train(args, references)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = {
-        "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "cpu_s": children_seconds() - before,
         "epochs": args.epochs,
-        **json.loads(run([args.python, Path(__file__).with_name("mace_worker.py"), "acac.model", COPIES], args.work)),
+        "steps": args.epochs * math.ceil(n_train / BATCH),
+        **json.loads(
+            launch([args.python, Path(__file__).with_name("mace_worker.py"), "acac.model", COPIES], args.work)
+        ),
     }
     (args.work / RESULT).write_text(json.dumps(result, indent=1))
     print(json.dumps(result, indent=1))
 
 
-def prepare(train: list[Path], test: Path, valid: float, work: Path) -> dict[int, float]:
-    """Write the files with the names of labels that MACE wants; energies of isolated atoms by atomic number."""
+def prepare(train: list[Path], test: Path, valid: float, work: Path) -> tuple[dict[int, float], int]:
+    """Write the files with the names of labels that MACE wants.
+
+    Returns:
+        Energies of isolated atoms by atomic number, and the number of training structures.
+    """
     structures = [atoms for path in train for atoms in ase.io.read(path, ":")]
     isolated = {int(a.numbers[0]): float(a.get_potential_energy()) for a in structures if len(a) == 1}
     molecules = [atoms for atoms in structures if len(atoms) > 1]
@@ -65,7 +73,7 @@ def prepare(train: list[Path], test: Path, valid: float, work: Path) -> dict[int
     }
     for name, part in parts.items():
         ase.io.write(work / f"{name}.xyz", [renamed(atoms) for atoms in part], format="extxyz")
-    return isolated
+    return isolated, len(parts["train"])
 
 
 def renamed(atoms: Any) -> Any:
@@ -91,7 +99,7 @@ def train(args: argparse.Namespace, references: dict[int, float]) -> None:
         "max_L": args.max_l,
         "correlation": 3,
         "r_max": 5.0,
-        "batch_size": 5,
+        "batch_size": BATCH,
         "valid_batch_size": 10,
         "max_num_epochs": args.epochs,
         "patience": 10 * args.epochs,
@@ -110,10 +118,10 @@ def train(args: argparse.Namespace, references: dict[int, float]) -> None:
     }
     flags = [f"--{name}={value}" for name, value in settings.items()] + ["--ema", "--amsgrad"]
     trainer = args.python.absolute().with_name("mace_run_train")
-    run([trainer, *flags], args.work, quiet=False)
+    launch([trainer, *flags], args.work, quiet=False)
 
 
-def run(command: list[Any], folder: Path, quiet: bool = True) -> str:
+def launch(command: list[Any], folder: Path, quiet: bool = True) -> str:
     """Run with one thread in a folder and return what was printed."""
     command = [str(Path(command[0]).absolute()), *map(str, command[1:])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}

@@ -60,12 +60,11 @@ def run_model(folder: Path, config: dict[str, Any], plan: dict[str, Any]) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     config["run_dir"] = "run"
     (folder / "train.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children_seconds()
     resume = ["--resume"] if (folder / "run" / "last.ckpt").is_file() else []
     tdn("train", folder / "train.yaml", *resume)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     best = folder / "run" / "best.ckpt"
-    result: dict[str, Any] = {"cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+    result: dict[str, Any] = {"cpu_s": children_seconds() - before}
     for name, path in plan["tests"].items():
         result[name] = json.loads(tdn("evaluate", best, os.path.expandvars(path), "--json", quiet=True))
     result.update(training_of(best))
@@ -74,6 +73,12 @@ def run_model(folder: Path, config: dict[str, Any], plan: dict[str, Any]) -> Non
         tdn("deploy", best, "-o", archive, "--overwrite")
         result["us_per_atom"] = cost(archive, plan)
     (folder / RESULT).write_text(json.dumps(result, indent=1))
+
+
+def children_seconds() -> float:
+    """CPU time of all processes that this one has started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def tdn(*arguments: Any, quiet: bool = False) -> str:
