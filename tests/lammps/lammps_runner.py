@@ -72,10 +72,13 @@ def run(
     return launch(command, n_ranks, folder, timeout, **environment)
 
 
-def run_python(script: Path, n_ranks: int, folder: Path, *arguments: str, timeout: float = 120) -> Run:
+def run_python(
+    script: Path, n_ranks: int, folder: Path, *arguments: str, timeout: float = 120, **environment: str
+) -> Run:
     """Run a Python script that drives LAMMPS through mpi4py; it may import the modules that tests share."""
     search = os.pathsep.join(str(TESTS / name) for name in (".", "lammps", "python"))
-    return launch([sys.executable, str(script), *arguments], n_ranks, folder, timeout, PYTHONPATH=search)
+    command = [sys.executable, str(script), *arguments]
+    return launch(command, n_ranks, folder, timeout, PYTHONPATH=search, **environment)
 
 
 def launch(command: list[str], n_ranks: int, folder: Path, timeout: float, **environment: str) -> Run:

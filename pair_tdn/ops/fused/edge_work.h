@@ -43,12 +43,12 @@ template <typename T, int L, bool FEW> class EdgeWork {
     vectors = scratch.take(EDGES * stride * (D > 1 ? D - 1 : 1));
     weights = scratch.take(EDGES * stride);
     by_weights = scratch.take(EDGES * stride);
-    probabilities = scratch.take(EDGES * m.n_heads + LANES<T>);
-    attention_row = scratch.take(m.n_heads + LANES<T>);
-    highest = scratch.take(m.n_heads + LANES<T>);
-    total = scratch.take(m.n_heads + LANES<T>);
-    rescale = scratch.take(m.n_heads + LANES<T>);
-    by_attention = scratch.take(m.n_heads + LANES<T>);
+    probabilities = take_of_heads(scratch, EDGES * m.n_heads);
+    attention_row = take_of_heads(scratch, m.n_heads);
+    highest = take_of_heads(scratch, m.n_heads);
+    total = take_of_heads(scratch, m.n_heads);
+    rescale = take_of_heads(scratch, m.n_heads);
+    by_attention = take_of_heads(scratch, m.n_heads);
     head_of = reinterpret_cast<typename VectorOf<T>::Integer *>(scratch.take(m.stride));
     for (int c = 0; c < m.stride; ++c)
       head_of[c] = c < m.n_channels ? c / head_width : LANES<T> - 1;
@@ -129,6 +129,15 @@ template <typename T, int L, bool FEW> class EdgeWork {
       if (to < edges.first[i + 1]) break;
       ++i;
     }
+  }
+
+  /// Room for n numbers, and a vector more: spread() reads past the last head, and the zeros of
+  /// padding channels times what it finds there must stay zeros.
+  static T *take_of_heads(Scratch<T> &scratch, int n)
+  {
+    T *const begin = scratch.take(n + LANES<T>);
+    for (int k = 0; k < n + LANES<T>; ++k) begin[k] = 0;
+    return begin;
   }
 
   /// A number per head at channels v ..; `of_heads` can be read to a whole vector.
