@@ -99,6 +99,17 @@ def test_float32(name, n_ranks, deployed, tmp_path):
     assert_same(found, model(graph_of(model, atoms)), LAMMPS["float32"])
 
 
+@pytest.mark.parametrize(("options", "engine"), (({"paths": "o3"}, "fused"), ({"paths": "so3"}, "script")))
+def test_separate_path_weights(options, engine, tmp_path):
+    """A radial weight for each path; the fused engine knows those of O(3)."""
+    atoms = structures.water(2)
+    model = random_model(elements_of(atoms), l_max=2, path_weights="separate", **options)
+    write_archive(model, tmp_path / "model.tdn.pt", torch.float64)
+    found = single_point(atoms, tmp_path / "model.tdn.pt", list(model.elements), tmp_path, 2)
+    assert_same(found, model(graph_of(model, atoms)), LAMMPS["tables"])
+    assert f"engine {engine}" in found.run.output
+
+
 def test_slab_really_has_an_empty_rank(deployed, tmp_path):
     """Guards the slab case: with four ranks along z, most have no atoms, and the numbers stay."""
     atoms = structures.slab()

@@ -20,6 +20,8 @@ MODELS = {
     "l1": {"l_max": 1, "n_channels": 16, "n_heads": 4},
     "l2 so3": {"l_max": 2, "paths": "so3", "n_channels": 12, "n_heads": 3},
     "l3": {"l_max": 3, "n_channels": 6, "n_heads": 1},
+    "l1 separate": {"l_max": 1, "n_channels": 12, "n_heads": 3, "path_weights": "separate"},
+    "l2 separate": {"l_max": 2, "n_channels": 16, "n_heads": 4, "path_weights": "separate"},
     "many heads": {"l_max": 1, "n_channels": 20, "n_heads": 20},
     "paper": {"setting": "paper", "n_channels": 8, "n_heads": 2},
 }

@@ -34,10 +34,17 @@ MODELS = {
     "cp": {"l_max": 1, "cp_rank": 6, "n_channels": 10, "n_heads": 10},
     "cp approximate": {"l_max": 1, "cp_rank": 4, "paths": "so3"},
     "direct": {"l_max": 2, "direct_forces": True},
+    "separate": {"l_max": 2, "path_weights": "separate", "direct_forces": True},
     "paper": {"setting": "paper"},
     "paper gradient": {"setting": "paper", "direct_forces": False, "forces": "gradient", "l_max": 2, "norm": "smooth"},
     "paper cp": {"setting": "paper", "cp_rank": 7, "n_heads": 2},
 }
+
+
+def table_width(config: ModelConfig, name: str) -> int:
+    """Numbers of a knot: a channel has one radial weight, or one for each path."""
+    n_weights = config.n_embedding_weights if name.startswith("embedding.") else config.n_path_weights
+    return n_weights * config.n_channels
 
 
 def make_model(setting: str = "md", **options: object) -> TDN:
@@ -172,7 +179,7 @@ class TestExportedMethod:
             wanted = every[name]
             if name.endswith("table"):
                 wanted = wanted[[7, 2]] if model.config.smooth else wanted
-                assert wanted.shape == (2 if model.config.smooth else 1, 33, 3, model.config.n_channels)
+                assert wanted.shape == (2 if model.config.smooth else 1, 33, 3, table_width(model.config, name))
             torch.testing.assert_close(value, wanted, rtol=1e-13, atol=1e-13)
 
     def test_shapes(self, model):

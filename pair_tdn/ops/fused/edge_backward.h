@@ -6,12 +6,14 @@
 namespace tdn::TDN_ISA {
 
 /// See edge_work.h for the formulas.
-template <typename T, int L, bool FEW> class EdgeBackward : public EdgeWork<T, L, FEW> {
-  using Base = EdgeWork<T, L, FEW>;
+template <typename T, int L, Form FORM> class EdgeBackward : public EdgeWork<T, L, FORM> {
+  using Base = EdgeWork<T, L, FORM>;
+  using Entries = typename Base::Entries;
   using V = Vec<T>;
   using Segment = typename Base::Segment;
   using Base::arrays;
   using Base::at;
+  using Base::at_weight;
   using Base::attention_row;
   using Base::block;
   using Base::by_attention;
@@ -20,9 +22,8 @@ template <typename T, int L, bool FEW> class EdgeBackward : public EdgeWork<T, L
   using Base::edges;
   using Base::first_center;
   using Base::full_row;
-  using Base::is_constant;
-  using Base::is_zero;
   using Base::layer;
+  using Base::load_weights;
   using Base::messages;
   using Base::model;
   using Base::multiply;
@@ -32,13 +33,14 @@ template <typename T, int L, bool FEW> class EdgeBackward : public EdgeWork<T, L
   using Base::scalars;
   using Base::segment;
   using Base::segments;
+  using Base::SEPARATE;
   using Base::spread;
   using Base::stride;
   using Base::sum_heads;
   using Base::sums;
   using Base::total;
   using Base::vectors;
-  using Base::weights;
+  using Base::W;
 
  public:
   using Base::Base;
@@ -119,50 +121,44 @@ template <typename T, int L, bool FEW> class EdgeBackward : public EdgeWork<T, L
     for (int h = 0; h < model.n_heads; ++h)
       attention[h] = arrays.attention[(block->begin + e) * model.n_heads + h];
     T *t = scalars + e * 3 * stride;
-    V by_matrix[OUT][D] = {};
+    V by_matrix[Entries::N_ENTRIES] = {};
     sum_heads(by_attention, [&](int v) TDN_FLATTEN {
-      const V w = load(weights + e * stride + v), a = spread(attention, v), aw = a * w;
-      const V value = load(t + v), gate = load(t + stride + v);
+      const V a = spread(attention, v), value = load(t + v), gate = load(t + stride + v);
       const V s = sigmoid<T>(value), g = sigmoid<T>(gate), scaled = model.sigmoid_scale * g;
-      V z[D], p[D], go[OUT];
+      V z[D], p[D], go[OUT], w[W], by_w[W] = {};
+      load_weights(e, v, w);
       z[0] = model.silu_scale * value * s;
       TDN_UNROLL
       for (int k = 1; k < D; ++k) z[k] = scaled * load(at(vectors, k - 1, e) + v);
       TDN_UNROLL
       for (int k = 0; k < OUT; ++k) go[k] = load(gradient + k * stride + v);
+      this->template product_vjp<OUT>(e, w, z, go, p, by_w);
       V along{}, by_gate{};
       TDN_UNROLL
+      for (int q = 0; q < W; ++q) {
+        along += w[q] * by_w[q];
+        store(at_weight(by_weights, q, e) + v, a * by_w[q]);
+      }
+      const V factor = SEPARATE ? a : a * w[0];
+      TDN_UNROLL
       for (int j = 0; j < D; ++j) {
-        p[j] = block->matrix[j][e] * go[0];
-        TDN_UNROLL
-        for (int k = 1; k < OUT; ++k)
-          if (!is_zero(k, j)) p[j] += block->matrix[k * D + j][e] * go[k];
-        along += p[j] * z[j];
-        p[j] *= aw;
+        p[j] *= factor;
         if (j > 0) by_gate += p[j] * z[j];
       }
-      store(by_weights + e * stride + v, a * along);
       TDN_UNROLL
-      for (int k = 0; k < OUT; ++k) {
-        const V factor = aw * go[k];
-        TDN_UNROLL
-        for (int j = 0; j < D; ++j)
-          if (!is_constant(k, j)) by_matrix[k][j] += factor * z[j];
-      }
+      for (int k = 0; k < OUT; ++k) go[k] *= a;
+      this->template add_by_matrix<OUT>(w, z, go, by_matrix);
       store(t + v, p[0] * model.silu_scale * s * (T(1) + value * (T(1) - s)));
       store(t + stride + v, by_gate * (T(1) - g));
       TDN_UNROLL
       for (int k = 1; k < D; ++k) store(at(vectors, k - 1, e) + v, p[k] * scaled);
-      return w * along;
+      return along;
     });
-    TDN_UNROLL
-    for (int k = 0; k < OUT; ++k) {
-      TDN_UNROLL
-      for (int j = 0; j < D; ++j)
-        block->by_matrix[k * D + j][e] = is_constant(k, j) ? T(0) : sum_of<T>(by_matrix[k][j]);
-    }
-    for (int k = OUT; k < D; ++k)
-      for (int j = 0; j < D; ++j) block->by_matrix[k * D + j][e] = 0;
+    unrolled<0, Entries::N_ENTRIES>([&](auto n) TDN_FLATTEN {
+      constexpr bool used = OUT == D || Entries::is_in_scalar_row(n);
+      this->block->by_matrix[n][e] =
+          used && !Entries::is_constant_entry(n) ? sum_of<T>(by_matrix[n]) : 0;
+    });
     backward_logits(e, attention, t + 2 * stride);
   }
 
@@ -193,40 +189,35 @@ template <typename T, int L, bool FEW> class EdgeBackward : public EdgeWork<T, L
 
   TDN_INLINE void backward_message(int e, T *to_center, T *to_row)
   {
-    V by_matrix[D][D] = {}, by_length{};
+    V by_matrix[Entries::N_ENTRIES] = {}, by_length{};
     for (int v = 0; v < stride; v += LANES<T>) {
-      const V w = load(weights + e * stride + v);
-      V gradient[D], s[D], along = load(by_weights + e * stride + v);
+      V gradient[D], s[D], by_s[D], w[W], by_w[W];
+      load_weights(e, v, w);
       TDN_UNROLL
-      for (int k = 0; k < D; ++k) gradient[k] = load(at(messages, k, e) + v);
-      TDN_UNROLL
-      for (int j = 0; j < D; ++j) {
-        s[j] = load(at(sums, j, e) + v);
-        V q = block->matrix[j][e] * gradient[0];
-        TDN_UNROLL
-        for (int k = 1; k < D; ++k)
-          if (!is_zero(k, j)) q += block->matrix[k * D + j][e] * gradient[k];
-        along += q * s[j];
-        q *= w;
-        store(to_center + j * stride + v, load(to_center + j * stride + v) + q);
-        store(to_row + j * stride + v, load(to_row + j * stride + v) + q);
-      }
-      by_length += along * block->radial(layer.radial.table, block->slope, e, v, stride);
+      for (int p = 0; p < W; ++p) by_w[p] = load(at_weight(by_weights, p, e) + v);
       TDN_UNROLL
       for (int k = 0; k < D; ++k) {
-        gradient[k] *= w;
-        TDN_UNROLL
-        for (int j = 0; j < D; ++j)
-          if (!is_constant(k, j)) by_matrix[k][j] += gradient[k] * s[j];
+        gradient[k] = load(at(messages, k, e) + v);
+        s[k] = load(at(sums, k, e) + v);
       }
+      this->template product_vjp<D>(e, w, s, gradient, by_s, by_w);
+      TDN_UNROLL
+      for (int j = 0; j < D; ++j) {
+        if constexpr (!SEPARATE) by_s[j] *= w[0];
+        store(to_center + j * stride + v, load(to_center + j * stride + v) + by_s[j]);
+        store(to_row + j * stride + v, load(to_row + j * stride + v) + by_s[j]);
+      }
+      TDN_UNROLL
+      for (int p = 0; p < W; ++p)
+        by_length += by_w[p] *
+                     block->radial(layer.radial.table, block->slope, e, p * stride + v, W * stride);
+      this->template add_by_matrix<D>(w, s, gradient, by_matrix);
     }
     block->by_length[e] += sum_of<T>(by_length);
-    TDN_UNROLL
-    for (int k = 0; k < D; ++k) {
-      TDN_UNROLL
-      for (int j = 0; j < D; ++j)
-        if (!is_constant(k, j)) block->by_matrix[k * D + j][e] += sum_of<T>(by_matrix[k][j]);
-    }
+    unrolled<0, Entries::N_ENTRIES>([&](auto n) TDN_FLATTEN {
+      if constexpr (!Entries::is_constant_entry(n))
+        this->block->by_matrix[n][e] += sum_of<T>(by_matrix[n]);
+    });
   }
 };
 

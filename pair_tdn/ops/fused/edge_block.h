@@ -1,6 +1,7 @@
 // Geometry of a block of edges: arrays of EDGES numbers, one for each edge, component-major.
 #pragma once
 
+#include "coupling.h"
 #include "harmonics.h"
 #include "kernels.h"
 
@@ -20,8 +21,9 @@ template <typename T> struct Scratch {
   }
 };
 
-template <typename T, int L> struct EdgeBlock {
-  static constexpr int D = (L + 1) * (L + 1);
+template <typename T, int L, Form FORM> struct EdgeBlock {
+  using Entries = Coupling<L, FORM>;
+  static constexpr int D = (L + 1) * (L + 1), N = Entries::N_ENTRIES;
   using V = Vec<T>;
 
   int64_t begin;                                           // first edge
@@ -30,10 +32,10 @@ template <typename T, int L> struct EdgeBlock {
   alignas(64) T envelope[EDGES], log_slope[EDGES];         // u, d log u / dr
   alignas(64) T basis[6][EDGES], slope[6][EDGES];    // of the table's entries in u f and d(u f)/dr
   alignas(64) T harmonics[D][EDGES];
-  alignas(64) T matrix[D * D][EDGES];       // K
-  alignas(64) T by_matrix[D * D][EDGES];    // gradient with respect to K
-  alignas(64) T by_length[EDGES];           // and to the length
-  ptrdiff_t entry[EDGES];                   // first number of the two knots in the table
+  alignas(64) T matrix[N][EDGES];       // K
+  alignas(64) T by_matrix[N][EDGES];    // gradient with respect to K
+  alignas(64) T by_length[EDGES];       // and to the length
+  ptrdiff_t entry[EDGES];               // first number of the two knots in the table
   int32_t neighbor[EDGES], target[EDGES];
 
   int rounded() const { return (n + LANES<T> - 1) / LANES<T> * LANES<T>; }
@@ -99,8 +101,8 @@ template <typename T, int L> struct EdgeBlock {
     }
     for (int e = 0; e < n; ++e) {
       const int slot = radial.n_slots > 1 ? edges.slot_of_pair[edges.pair[begin + e]] : 0;
-      entry[e] =
-          (static_cast<ptrdiff_t>(slot) * radial.n_intervals + interval[e]) * 6 * model.stride;
+      entry[e] = (static_cast<ptrdiff_t>(slot) * radial.n_intervals + interval[e]) * 6 *
+                 model.stride * radial.n_weights;
     }
   }
 
@@ -121,11 +123,34 @@ template <typename T, int L> struct EdgeBlock {
     for (int g = 0; g < n; g += LANES<T>) {
       for_each_harmonic<T, L>(load(x + g), load(y + g), load(z + g),
                               [&](int k, V value) { store(harmonics[k] + g, value); });
-      for (int entry_of = 0; entry_of < D * D; ++entry_of) {
+      for_entries(model, [&](int entry_of, int begin_term, int end_term) TDN_FLATTEN {
         V sum{};
-        for (int t = model.first_term[entry_of]; t < model.first_term[entry_of + 1]; ++t)
+        for (int t = begin_term; t < end_term; ++t)
           sum += model.terms[t].value * load(harmonics[model.terms[t].j] + g);
         store(matrix[entry_of] + g, sum);
+      });
+    }
+  }
+
+  /// visit(entry, first term, behind the last): an entry of K is a sum over harmonics.
+  template <typename Visit>
+  TDN_INLINE static void for_entries(const fused::Model<T> &model, Visit visit)
+  {
+    if constexpr (!Entries::SEPARATE) {
+      for (int entry_of = 0; entry_of < D * D; ++entry_of)
+        visit(entry_of, model.first_term[entry_of], model.first_term[entry_of + 1]);
+    } else {
+      for (const Part &part : Entries::PARTS) {
+        const int lowest = part.second * part.second, highest = lowest + 2 * part.second;
+        int entry_of = part.entry;
+        for (int k = part.product * part.product; k < (part.product + 1) * (part.product + 1); ++k)
+          for (int j = part.first * part.first; j < (part.first + 1) * (part.first + 1); ++j) {
+            int begin_term = model.first_term[k * D + j],
+                end_term = model.first_term[k * D + j + 1];
+            while (begin_term < end_term && model.terms[begin_term].j < lowest) ++begin_term;
+            while (begin_term < end_term && model.terms[end_term - 1].j > highest) --end_term;
+            visit(entry_of++, begin_term, end_term);
+          }
       }
     }
   }
@@ -147,9 +172,10 @@ template <typename T, int L> struct EdgeBlock {
     alignas(64) T out[3][EDGES];
     for (int g = 0; g < n; g += LANES<T>) {
       V by_harmonic[D] = {};
-      for (int entry_of = 0; entry_of < D * D; ++entry_of)
-        for (int t = model.first_term[entry_of]; t < model.first_term[entry_of + 1]; ++t)
+      for_entries(model, [&](int entry_of, int begin_term, int end_term) TDN_FLATTEN {
+        for (int t = begin_term; t < end_term; ++t)
           by_harmonic[model.terms[t].j] += model.terms[t].value * load(by_matrix[entry_of] + g);
+      });
       const V ux = load(x + g), uy = load(y + g), uz = load(z + g);
       V by[3];
       harmonics_vjp<T, L>(ux, uy, uz, [&](int k) { return by_harmonic[k]; }, by);
@@ -164,13 +190,14 @@ template <typename T, int L> struct EdgeBlock {
       for (int k = 0; k < 3; ++k) to[3 * e + k] += out[k][e];
   }
 
-  /// Radial weights of an edge at channels v ..; `weights` is basis or slope.
-  TDN_INLINE V radial(const T *table, const T (&weights)[6][EDGES], int e, int v, int stride) const
+  /// Radial weights of an edge at position v of `row` numbers, weights times channels; `weights` is
+  /// basis or slope.
+  TDN_INLINE V radial(const T *table, const T (&weights)[6][EDGES], int e, int v, int row) const
   {
     const T *from = table + entry[e] + v;
     V sum = weights[0][e] * load(from);
     TDN_UNROLL
-    for (int k = 1; k < 6; ++k) sum += weights[k][e] * load(from + k * stride);
+    for (int k = 1; k < 6; ++k) sum += weights[k][e] * load(from + k * row);
     return sum;
   }
 };

@@ -7,8 +7,8 @@
 namespace tdn::TDN_ISA {
 
 /// See edge_work.h for the formulas.
-template <typename T, int L, bool FEW> class EdgeForward : public EdgeWork<T, L, FEW> {
-  using Base = EdgeWork<T, L, FEW>;
+template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L, FORM> {
+  using Base = EdgeWork<T, L, FORM>;
   using V = Vec<T>;
   using Segment = typename Base::Segment;
   using Base::arrays;
@@ -18,8 +18,8 @@ template <typename T, int L, bool FEW> class EdgeForward : public EdgeWork<T, L,
   using Base::edges;
   using Base::first_center;
   using Base::highest;
-  using Base::is_zero;
   using Base::layer;
+  using Base::load_weights;
   using Base::model;
   using Base::multiply;
   using Base::n_segments;
@@ -30,13 +30,14 @@ template <typename T, int L, bool FEW> class EdgeForward : public EdgeWork<T, L,
   using Base::scalars;
   using Base::segment;
   using Base::segments;
+  using Base::SEPARATE;
   using Base::spread;
   using Base::stride;
   using Base::sum_heads;
   using Base::sums;
   using Base::total;
   using Base::vectors;
-  using Base::weights;
+  using Base::W;
 
  public:
   using Base::Base;
@@ -181,18 +182,15 @@ template <typename T, int L, bool FEW> class EdgeForward : public EdgeWork<T, L,
       TDN_UNROLL
       for (int k = 0; k < OUT; ++k) sum[k] = part.starts ? V{} : load(out + k * stride + v);
       for (int e = part.begin; e < part.end; ++e) {
-        V z[D];
+        V z[D], w[W];
         gated(e, v, z);
-        const V factor =
-            spread(probabilities + e * model.n_heads, v) * load(weights + e * stride + v);
+        load_weights(e, v, w);
+        V factor = spread(probabilities + e * model.n_heads, v);
+        if constexpr (!SEPARATE) factor *= w[0];
         TDN_UNROLL
         for (int j = 0; j < D; ++j) z[j] *= factor;
-        TDN_UNROLL
-        for (int k = 0; k < OUT; ++k) {
-          TDN_UNROLL
-          for (int j = 0; j < D; ++j)
-            if (!is_zero(k, j)) sum[k] += block->matrix[k * D + j][e] * z[j];
-        }
+        unrolled<0, OUT>([&](auto k)
+                             TDN_FLATTEN { sum[k] += this->template row_of_product<k>(e, w, z); });
       }
       TDN_UNROLL
       for (int k = 0; k < OUT; ++k) store(out + k * stride + v, sum[k]);

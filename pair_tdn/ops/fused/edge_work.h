@@ -8,6 +8,7 @@
 //   z_0 = silu(values_0),  z_k = sigmoid(gates) values_k
 //   A_h = u exp(<q, lrelu(logits)>_h) / (exp(constant_h) + sum over the center's edges)
 //   o = sum_e A w K z
+// With separate weights of paths, w K v stands for the sum over paths p of w_p K_p v.
 #pragma once
 
 #include "edge_block.h"
@@ -16,18 +17,21 @@
 namespace tdn::TDN_ISA {
 
 /// What both passes share: memory of a block, its division among centers, and the way from rows to
-/// values, gates and logits. FEW: most entries of K vanish or are constant, see couples_few().
-template <typename T, int L, bool FEW> class EdgeWork {
+/// values, gates and logits.
+template <typename T, int L, Form FORM> class EdgeWork {
  public:
   static constexpr int D = (L + 1) * (L + 1);
   using V = Vec<T>;
-  using Block = EdgeBlock<T, L>;
+  using Block = EdgeBlock<T, L, FORM>;
+  using Entries = Coupling<L, FORM>;
+  static constexpr bool SEPARATE = Entries::SEPARATE;
+  static constexpr int W = Entries::N_WEIGHTS;    // radial weights per channel
 
   static size_t scratch_size(const fused::Model<T> &m)
   {
     const size_t s = static_cast<size_t>(m.stride);
     const size_t heads = static_cast<size_t>(m.n_heads);
-    return sizeof(Block) / sizeof(T) + 64 + EDGES * s * (2 * D + 3 + (D > 1 ? D - 1 : 1) + 2) +
+    return sizeof(Block) / sizeof(T) + 64 + EDGES * s * (2 * D + 3 + (D > 1 ? D - 1 : 1) + 2 * W) +
            (EDGES + 5) * heads + 6 * LANES<T> + 2 * s + 16 * 20;
   }
 
@@ -41,8 +45,8 @@ template <typename T, int L, bool FEW> class EdgeWork {
     messages = scratch.take(EDGES * stride * D);
     scalars = scratch.take(EDGES * stride * 3);
     vectors = scratch.take(EDGES * stride * (D > 1 ? D - 1 : 1));
-    weights = scratch.take(EDGES * stride);
-    by_weights = scratch.take(EDGES * stride);
+    weights = scratch.take(EDGES * W * stride);
+    by_weights = scratch.take(EDGES * W * stride);
     probabilities = take_of_heads(scratch, EDGES * m.n_heads);
     attention_row = take_of_heads(scratch, m.n_heads);
     highest = take_of_heads(scratch, m.n_heads);
@@ -54,23 +58,7 @@ template <typename T, int L, bool FEW> class EdgeWork {
       head_of[c] = c < m.n_channels ? c / head_width : LANES<T> - 1;
   }
 
-  /// Whether K of l_max 1 has the pattern of products that keep parity: K_kj = 0 for different k, j
-  /// > 0, and constant K_kk. Holds for exact couplings of O(3) paths.
-  static bool couples_few(const fused::Model<T> &m)
-  {
-    if (L != 1) return false;
-    for (int k = 0; k < D; ++k)
-      for (int j = 0; j < D; ++j)
-        for (int t = m.first_term[k * D + j]; t < m.first_term[k * D + j + 1]; ++t)
-          if ((k > 0 && j > 0 && k != j) || (m.terms[t].j > 0 && (k == 0) == (j == 0)))
-            return false;
-    return true;
-  }
-
  protected:
-  static constexpr bool is_zero(int k, int j) { return FEW && k > 0 && j > 0 && k != j; }
-  static constexpr bool is_constant(int k, int j) { return FEW && (k == 0) == (j == 0); }
-
   const fused::Model<T> &model;
   const fused::Layer<T> &layer;
   const fused::Edges<T> &edges;
@@ -84,8 +72,8 @@ template <typename T, int L, bool FEW> class EdgeWork {
   T *messages;           // [D][EDGES][stride] m, later its gradient
   T *scalars;            // [EDGES][3][stride] values, gates, logits of the scalar row; gradients
   T *vectors;            // [D - 1][EDGES][stride] values of the other rows; gradients
-  T *weights;            // [EDGES][stride] w
-  T *by_weights;         // [EDGES][stride] gradient with respect to w of the second product
+  T *weights;            // [EDGES][W][stride] w
+  T *by_weights;         // [EDGES][W][stride] gradient with respect to w of the second product
   T *probabilities;      // [EDGES][n_heads] logits, then weights relative to `highest`
   T *highest, *total;    // [n_heads] of the center under way: reference exponent, denominator
   T *rescale;            // [n_heads] factor of what was summed before this block
@@ -177,6 +165,85 @@ template <typename T, int L, bool FEW> class EdgeWork {
     }
   }
 
+  TDN_INLINE T *at_weight(T *array, int p, int e) const
+  {
+    return array + (static_cast<ptrdiff_t>(e) * W + p) * stride;
+  }
+
+  TDN_INLINE void load_weights(int e, int v, V (&w)[W]) const
+  {
+    TDN_UNROLL
+    for (int p = 0; p < W; ++p) w[p] = load(at_weight(weights, p, e) + v);
+  }
+
+  /// Row K of the product of an edge's matrix and x, times w when paths have separate weights.
+  template <int K> TDN_INLINE V row_of_product(int e, const V (&w)[W], const V (&x)[D]) const
+  {
+    V sum{};
+    Entries::unrolled_parts([&](auto index) TDN_FLATTEN {
+      constexpr Part part = Entries::PARTS[index];
+      if constexpr (part.product == degree_of(K)) {
+        V of_part = SEPARATE ? V{} : sum;
+        unrolled<part.first * part.first, (part.first + 1) * (part.first + 1)>(
+            [&](auto j) TDN_FLATTEN {
+              if constexpr (!Entries::is_zero(part, K, j))
+                of_part += block->matrix[Entries::entry(part, K, j)][e] * x[j];
+            });
+        sum = SEPARATE ? sum + w[part.weight] * of_part : of_part;
+      }
+    });
+    return sum;
+  }
+
+  /// The adjoint of that: from g (OUT rows) to the gradients of x, and those of w, which are added
+  /// to. When there is but one weight, the gradient of x lacks it.
+  template <int OUT>
+  TDN_INLINE void product_vjp(int e, const V (&w)[W], const V (&x)[D], const V (&g)[OUT],
+                              V (&by_x)[D], V (&by_w)[W]) const
+  {
+    TDN_UNROLL
+    for (int j = 0; j < D; ++j) by_x[j] = V{};
+    Entries::unrolled_parts([&](auto index) TDN_FLATTEN {
+      constexpr Part part = Entries::PARTS[index];
+      if constexpr (part.product * part.product < OUT)
+        unrolled<part.first * part.first, (part.first + 1) * (part.first + 1)>(
+            [&](auto j) TDN_FLATTEN {
+              V sum = SEPARATE ? V{} : by_x[j];
+              unrolled<part.product * part.product, (part.product + 1) * (part.product + 1)>(
+                  [&](auto k) TDN_FLATTEN {
+                    if constexpr (!Entries::is_zero(part, k, j))
+                      sum += block->matrix[Entries::entry(part, k, j)][e] * g[k];
+                  });
+              if constexpr (SEPARATE) by_w[part.weight] += sum * x[j];
+              by_x[j] = SEPARATE ? by_x[j] + w[part.weight] * sum : sum;
+            });
+    });
+    if constexpr (!SEPARATE) {
+      TDN_UNROLL
+      for (int j = 0; j < D; ++j) by_w[0] += by_x[j] * x[j];
+    }
+  }
+
+  /// by_matrix += g_k w x_j for the entries that depend on the edge
+  template <int OUT>
+  TDN_INLINE void add_by_matrix(const V (&w)[W], const V (&x)[D], const V (&g)[OUT],
+                                V (&by_matrix)[Entries::N_ENTRIES]) const
+  {
+    Entries::unrolled_parts([&](auto index) TDN_FLATTEN {
+      constexpr Part part = Entries::PARTS[index];
+      if constexpr (part.product * part.product < OUT)
+        unrolled<part.first * part.first, (part.first + 1) * (part.first + 1)>(
+            [&](auto j) TDN_FLATTEN {
+              const V weighted = w[part.weight] * x[j];
+              unrolled<part.product * part.product, (part.product + 1) * (part.product + 1)>(
+                  [&](auto k) TDN_FLATTEN {
+                    if constexpr (!Entries::is_constant(part, k, j))
+                      by_matrix[Entries::entry(part, k, j)] += g[k] * weighted;
+                  });
+            });
+    });
+  }
+
   template <bool KEEP> void make_messages(const T *center)
   {
     for (int s = 0; s < n_segments; ++s) {
@@ -194,22 +261,21 @@ template <typename T, int L, bool FEW> class EdgeWork {
         __builtin_prefetch(next + p);
     }
     for (int v = 0; v < stride; v += LANES<T>) {
-      const V w = block->radial(layer.radial.table, block->basis, e, v, stride);
-      store(weights + e * stride + v, w);
-      V s[D];
+      V s[D], w[W];
+      TDN_UNROLL
+      for (int p = 0; p < W; ++p) {
+        w[p] = block->radial(layer.radial.table, block->basis, e, p * stride + v, W * stride);
+        store(at_weight(weights, p, e) + v, w[p]);
+      }
       TDN_UNROLL
       for (int k = 0; k < D; ++k) {
         s[k] = load(a + k * stride + v) + load(c + k * stride + v);
         if constexpr (KEEP) store(at(sums, k, e) + v, s[k]);
       }
-      TDN_UNROLL
-      for (int k = 0; k < D; ++k) {
-        V sum = block->matrix[k * D][e] * s[0];
-        TDN_UNROLL
-        for (int j = 1; j < D; ++j)
-          if (!is_zero(k, j)) sum += block->matrix[k * D + j][e] * s[j];
-        store(at(messages, k, e) + v, w * sum);
-      }
+      unrolled<0, D>([&](auto k) TDN_FLATTEN {
+        const V product = row_of_product<k>(e, w, s);
+        store(at(messages, k, e) + v, SEPARATE ? product : w[0] * product);
+      });
     }
   }
 

@@ -18,6 +18,7 @@ namespace tdn::fused {
 /// Shape of a network and constants of its formulas.
 template <typename T> struct Model {
   int l_max, d, n_channels, stride, n_heads;
+  int n_weights;    // most radial weights per channel of any table, see Radial
   T cutoff;
   int envelope_power;    // 0: no envelope (paper)
   T norm_eps, silu_scale, sigmoid_scale;
@@ -43,12 +44,16 @@ template <typename T> struct Norm {
   const T *bias = nullptr;      // (stride)
 };
 
-/// Polynomials of degree five [slot][interval][coefficient][stride]: in each interval from knot to
-/// knot f = sum_q c_q t^q, t from 0 to 1. (Made of the two knots in float64: their difference,
-/// which is most of the slope, would lose its digits in float32.)
+/// Polynomials of degree five [slot][interval][coefficient][weight][stride]: in each interval from
+/// knot to knot f = sum_q c_q t^q, t from 0 to 1. (Made of the two knots in float64: their
+/// difference, which is most of the slope, would lose its digits in float32.)
+///
+/// A channel has one weight for the whole product K v, or one for each path: a degree of the
+/// product, of v and of the spherical harmonics in K, with an even sum; in this order. In the
+/// embedding, where v is scalar, that is one for each degree of the product.
 template <typename T> struct Radial {
   const T *table = nullptr;
-  int n_intervals = 0, n_slots = 0;
+  int n_intervals = 0, n_slots = 0, n_weights = 1;
 };
 
 template <typename T> struct Embedding {

@@ -44,7 +44,8 @@ void embed(const Model<T> &m, const Embedding<T> &w, const Edges<T> &edges, cons
     for (int64_t e = edges.first[i]; e < edges.first[i + 1]; ++e) {
       edge.set(edges, w.radial, e);
       for (int k = 0; k < m.d; ++k)
-        for (int c = 0; c < n; ++c) degree[k * n + c] += edge.weight[c] * edge.matrix[k * m.d];
+        for (int c = 0; c < n; ++c)
+          degree[k * n + c] += edge.weight[edge.embedding_weight_of(k) + c] * edge.first_column(k);
     }
     linear(m, w.project, degree, out, m.d);
     add(w.elements + species[i] * n, out, n);
@@ -69,8 +70,9 @@ void embed_vjp(const Model<T> &m, const Embedding<T> &w, const Edges<T> &edges, 
       edge.set(edges, w.radial, e);
       for (int k = 0; k < m.d; ++k)
         for (int c = 0; c < n; ++c) {
-          edge.by_matrix[k * m.d] += edge.weight[c] * g[k * n + c];
-          edge.by_weight[c] += edge.matrix[k * m.d] * g[k * n + c];
+          const int at = edge.embedding_weight_of(k) + c;
+          edge.by_matrix[edge.first_entry(k)] += edge.weight[at] * g[k * n + c];
+          edge.by_weight[at] += edge.first_column(k) * g[k * n + c];
         }
       edge.add_gradient(edges, e);
     }

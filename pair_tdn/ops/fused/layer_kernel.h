@@ -8,6 +8,9 @@
 
 namespace tdn::TDN_ISA {
 
+/// Highest l_max with separate weights of paths; the 23 of l_max 3 take minutes to compile.
+inline constexpr int MAX_SEPARATE = 2;
+
 /// Centers of a chunk: enough rows for the matrix products of its node work.
 inline constexpr int CHUNK = 24;
 
@@ -23,8 +26,10 @@ template <typename T, int L> class LayerKernel {
 
   static size_t scratch_size(const Model &m)
   {
-    return EdgeWork<T, L, false>::scratch_size(m) +
-           static_cast<size_t>(m.stride) * CHUNK * (8 * D + 4) + 64 * 16;
+    size_t of_edges = EdgeWork<T, L, Form::SHARED>::scratch_size(m);
+    if constexpr (L > 0 && L <= MAX_SEPARATE)
+      if (m.n_weights > 1) of_edges = EdgeWork<T, L, Form::SEPARATE>::scratch_size(m);
+    return of_edges + static_cast<size_t>(m.stride) * CHUNK * (8 * D + 4) + 64 * 16;
   }
 
   static void send(const Model &m, const Weights &w, const T *x, T *rows, const Range &range)
@@ -210,7 +215,7 @@ template <typename T, int L> class LayerKernel {
   }
 
  private:
-  using Block = EdgeBlock<T, L>;
+  using Block = EdgeBlock<T, L, Form::SHARED>;
 
   static size_t chunk_size(const Model &m, int d)
   {
@@ -237,19 +242,33 @@ template <typename T, int L> class LayerKernel {
     return m.silu_scale * load(w.out + v);
   }
 
+  /// Whether K of l_max 1 has the pattern of products that keep parity: K_kj = 0 for different k, j
+  /// > 0, and constant K_kk. Holds for exact couplings of O(3) paths.
+  static bool couples_few(const Model &m)
+  {
+    if (L != 1) return false;
+    for (int k = 0; k < D; ++k)
+      for (int j = 0; j < D; ++j)
+        for (int t = m.first_term[k * D + j]; t < m.first_term[k * D + j + 1]; ++t)
+          if ((k > 0 && j > 0 && k != j) || (m.terms[t].j > 0 && (k == 0) == (j == 0)))
+            return false;
+    return true;
+  }
+
   /// work(kernel) with the forward or backward kernel that fits the coupling.
-  template <template <typename, int, bool> class Kernel, typename Work>
+  template <template <typename, int, Form> class Kernel, typename Work>
   static void with_kernel(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
                           Scratch<T> scratch, const Range &range, Work work)
   {
-    if constexpr (L == 1) {
-      if (EdgeWork<T, L, true>::couples_few(m)) {
-        Kernel<T, L, true> kernel(m, w, edges, a, scratch, range);
-        return work(kernel);
-      }
-    }
-    Kernel<T, L, false> kernel(m, w, edges, a, scratch, range);
-    work(kernel);
+    const auto run = [&]<Form FORM>() {
+      Kernel<T, L, FORM> kernel(m, w, edges, a, scratch, range);
+      work(kernel);
+    };
+    if constexpr (L > 0 && L <= MAX_SEPARATE)
+      if (w.radial.n_weights > 1) return run.template operator()<Form::SEPARATE>();
+    if constexpr (L == 1)
+      if (couples_few(m)) return run.template operator()<Form::FEW>();
+    run.template operator()<Form::SHARED>();
   }
 
   template <typename Visit> static void for_chunks(const Range &range, Visit visit)
@@ -284,12 +303,27 @@ template <typename T, int L> class LayerKernel {
                          T *degree)
   {
     for (int v = 0; v < m.stride; v += LANES<T>) {
-      const V radial = block.radial(w.radial.table, block.basis, e, v, m.stride);
+      V radial[L + 1] = {};
+      embedding_weights(m, w, block, block.basis, e, v, radial);
+      TDN_UNROLL
       for (int k = 0; k < D; ++k) {
         T *to = degree + k * m.stride + v;
-        store(to, load(to) + block.matrix[k * D][e] * radial);
+        store(to, load(to) + block.matrix[k * D][e] * radial[degree_of(k)]);
       }
     }
+  }
+
+  /// For each degree of the product; the same for all when a channel has one weight.
+  TDN_INLINE static void embedding_weights(const Model &m, const fused::Embedding<T> &w,
+                                           const Block &block, const T (&of_table)[6][EDGES], int e,
+                                           int v, V (&out)[L + 1])
+  {
+    const int n = w.radial.n_weights;
+    TDN_UNROLL
+    for (int l = 0; l <= L; ++l)
+      out[l] = l == 0 || n > 1
+                   ? block.radial(w.radial.table, of_table, e, l * m.stride + v, n * m.stride)
+                   : out[0];
   }
 
   static void degree_vjp(const Model &m, const fused::Embedding<T> &w, Block &block, int e,
@@ -297,15 +331,15 @@ template <typename T, int L> class LayerKernel {
   {
     V by_length{}, by_matrix[D] = {};
     for (int v = 0; v < m.stride; v += LANES<T>) {
-      const V radial = block.radial(w.radial.table, block.basis, e, v, m.stride);
-      V along{};
+      V radial[L + 1] = {}, slope[L + 1] = {};
+      embedding_weights(m, w, block, block.basis, e, v, radial);
+      embedding_weights(m, w, block, block.slope, e, v, slope);
       TDN_UNROLL
       for (int k = 0; k < D; ++k) {
         const V g = load(by_degree + k * m.stride + v);
-        along += block.matrix[k * D][e] * g;
-        by_matrix[k] += radial * g;
+        by_length += block.matrix[k * D][e] * g * slope[degree_of(k)];
+        by_matrix[k] += radial[degree_of(k)] * g;
       }
-      by_length += along * block.radial(w.radial.table, block.slope, e, v, m.stride);
     }
     block.by_length[e] = sum_of<T>(by_length);
     for (int k = 0; k < D * D; ++k) block.by_matrix[k][e] = 0;

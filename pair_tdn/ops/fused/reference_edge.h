@@ -110,20 +110,21 @@ template <typename T> struct Powers {
 template <typename T> class Edge {
  public:
   T r, envelope, envelope_slope;
-  T *matrix;                   // (d, d) K_ki = sum_j M_kij Y_j(u)
-  T *weight;                   // (C) w = u(r) f(r)
+  T *matrix;    // (l_max + 1, d, d) by degree of the harmonics: K_ki = sum_j M_kij Y_j(u)
+  T *weight;    // (n_weights, C) w = u(r) f(r), see Radial
   T *by_matrix, *by_weight;    // gradients, zero after `set`
   T by_length;                 // gradient with respect to r, but for what goes through w
 
   static size_t scratch_size(const Model<T> &m)
   {
-    return 2 * (static_cast<size_t>(m.d) * m.d + m.d) + 3 * static_cast<size_t>(m.n_channels);
+    return 2 * (static_cast<size_t>(m.l_max + 1) * m.d * m.d + m.d) +
+           3 * static_cast<size_t>(m.n_weights) * m.n_channels;
   }
 
   Edge(const Model<T> &model, Scratch<T> &scratch)
-      : matrix(scratch.take(model.d * model.d)), weight(scratch.take(model.n_channels)),
-        by_matrix(scratch.take(model.d * model.d)), by_weight(scratch.take(model.n_channels)),
-        m(model), weight_slope(scratch.take(model.n_channels)), y(scratch.take(model.d)),
+      : matrix(scratch.take(n_entries(model))), weight(scratch.take(n_numbers(model))),
+        by_matrix(scratch.take(n_entries(model))), by_weight(scratch.take(n_numbers(model))),
+        m(model), weight_slope(scratch.take(n_numbers(model))), y(scratch.take(model.d)),
         by_y(scratch.take(model.d))
   {
   }
@@ -135,43 +136,77 @@ template <typename T> class Edge {
     const Envelope<T> u(m, r);
     envelope = u.value;
     envelope_slope = u.slope;
+    n_weights = radial.n_weights;
     set_matrix();
     set_weight(radial, radial.n_slots > 1 ? edges.slot_of_pair[edges.pair[e]] : 0);
-    clear(by_matrix, m.d * m.d);
-    clear(by_weight, m.n_channels);
+    clear(by_matrix, n_entries(m));
+    clear(by_weight, n_numbers(m));
     by_length = 0;
   }
 
-  /// out_k = w sum_j K_kj v_j for the rows k < d_out, of d rows v
+  /// Where the weights stand of the path with harmonics of degree l from component j to component
+  /// k of the product; -1 if there is none.
+  int weight_of(int k, int j, int l) const
+  {
+    if (n_weights == 1) return 0;
+    int n = 0;
+    for (int product = 0; product <= m.l_max; ++product)
+      for (int first = 0; first <= m.l_max; ++first)
+        for (int second = 0; second <= m.l_max; ++second) {
+          if ((product + first + second) % 2 != 0 || second > product + first ||
+              second < std::abs(product - first))
+            continue;
+          if (product == degree(k) && first == degree(j) && second == l) return n * m.n_channels;
+          ++n;
+        }
+    return -1;
+  }
+
+  /// Entry of the matrix between a scalar and component k: one degree of harmonics has it.
+  int first_entry(int k) const { return (degree(k) * m.d + k) * m.d; }
+  T first_column(int k) const { return matrix[first_entry(k)]; }
+
+  /// Where the weights stand in the embedding, from a scalar.
+  int embedding_weight_of(int k) const { return n_weights == 1 ? 0 : degree(k) * m.n_channels; }
+
+  /// visit(entry of matrix, k, j, place of the weights) for the rows k < d_out
+  template <typename Visit> void for_entries(int d_out, Visit visit) const
+  {
+    for (int l = 0; l <= m.l_max; ++l)
+      for (int k = 0; k < d_out; ++k)
+        for (int j = 0; j < m.d; ++j)
+          if (const int at = weight_of(k, j, l); at >= 0) visit((l * m.d + k) * m.d + j, k, j, at);
+  }
+
+  /// out_k = sum_j w K_kj v_j for the rows k < d_out, of d rows v
   void product(const T *v, T *out, int d_out) const
   {
     const int n = m.n_channels;
     clear(out, static_cast<size_t>(d_out) * n);
-    for (int k = 0; k < d_out; ++k)
-      for (int j = 0; j < m.d; ++j)
-        for (int c = 0; c < n; ++c)
-          out[k * n + c] += weight[c] * matrix[k * m.d + j] * v[j * n + c];
+    for_entries(d_out, [&](int entry, int k, int j, int at) {
+      for (int c = 0; c < n; ++c) out[k * n + c] += weight[at + c] * matrix[entry] * v[j * n + c];
+    });
   }
 
   /// With g the gradient of the product:
-  ///   dv_j += w sum_k K_kj g_k,  dK_kj += sum_c w g_k v_j,  dw += sum_kj g_k K_kj v_j
+  ///   dv_j += sum_k w K_kj g_k,  dK_kj += sum_c w g_k v_j,  dw += sum_kj g_k K_kj v_j
   void product_vjp(const T *v, const T *g, T *grad_v, int d_out)
   {
     const int n = m.n_channels;
-    for (int k = 0; k < d_out; ++k)
-      for (int j = 0; j < m.d; ++j)
-        for (int c = 0; c < n; ++c) {
-          const T entry = matrix[k * m.d + j], gv = g[k * n + c] * v[j * n + c];
-          grad_v[j * n + c] += weight[c] * entry * g[k * n + c];
-          by_matrix[k * m.d + j] += weight[c] * gv;
-          by_weight[c] += entry * gv;
-        }
+    for_entries(d_out, [&](int entry, int k, int j, int at) {
+      for (int c = 0; c < n; ++c) {
+        const T gv = g[k * n + c] * v[j * n + c];
+        grad_v[j * n + c] += weight[at + c] * matrix[entry] * g[k * n + c];
+        by_matrix[entry] += weight[at + c] * gv;
+        by_weight[at + c] += matrix[entry] * gv;
+      }
+    });
   }
 
   /// Adds to the gradient of the edge's vector v = r u, from dr = u dv and du = (1 - u u^T) dv / r.
   void add_gradient(const Edges<T> &edges, int64_t e)
   {
-    for (int c = 0; c < m.n_channels; ++c) by_length += by_weight[c] * weight_slope[c];
+    for (int c = 0; c < n_weights * m.n_channels; ++c) by_length += by_weight[c] * weight_slope[c];
     T by_unit[3] = {};
     matrix_vjp(by_unit);
     const T along = unit[0] * by_unit[0] + unit[1] * by_unit[1] + unit[2] * by_unit[2];
@@ -181,33 +216,52 @@ template <typename T> class Edge {
 
  private:
   const Model<T> &m;
-  T *weight_slope;    // (C) dw/dr
+  int n_weights = 1;
+  T *weight_slope;    // (n_weights, C) dw/dr
   T *y, *by_y;        // (d) spherical harmonics
   T unit[3];
+
+  static size_t n_entries(const Model<T> &m)
+  {
+    return static_cast<size_t>(m.l_max + 1) * m.d * m.d;
+  }
+  static size_t n_numbers(const Model<T> &m)
+  {
+    return static_cast<size_t>(m.n_weights) * m.n_channels;
+  }
+  static int degree(int k)
+  {
+    int l = 0;
+    while ((l + 1) * (l + 1) <= k) ++l;
+    return l;
+  }
 
   void set_matrix()
   {
     harmonics(unit, m.l_max, y);
-    for (int entry = 0; entry < m.d * m.d; ++entry) {
-      matrix[entry] = 0;
-      for (int t = m.first_term[entry]; t < m.first_term[entry + 1]; ++t)
-        matrix[entry] += m.terms[t].value * y[m.terms[t].j];
-    }
+    clear(matrix, n_entries(m));
+    for (int entry = 0; entry < m.d * m.d; ++entry)
+      for (int t = m.first_term[entry]; t < m.first_term[entry + 1]; ++t) {
+        const int j = m.terms[t].j;
+        matrix[degree(j) * m.d * m.d + entry] += m.terms[t].value * y[j];
+      }
   }
 
   void matrix_vjp(T (&by_unit)[3])
   {
     clear(by_y, m.d);
     for (int entry = 0; entry < m.d * m.d; ++entry)
-      for (int t = m.first_term[entry]; t < m.first_term[entry + 1]; ++t)
-        by_y[m.terms[t].j] += m.terms[t].value * by_matrix[entry];
+      for (int t = m.first_term[entry]; t < m.first_term[entry + 1]; ++t) {
+        const int j = m.terms[t].j;
+        by_y[j] += m.terms[t].value * by_matrix[degree(j) * m.d * m.d + entry];
+      }
     harmonics_vjp(unit, m.l_max, by_y, by_unit);
   }
 
   /// w = u f, dw/dr = u' f + u f'
   void set_weight(const Radial<T> &radial, int slot)
   {
-    const int n = m.n_channels;
+    const int n = n_weights * m.n_channels;
     const Powers<T> powers(r, m.cutoff / T(radial.n_intervals), radial.n_intervals);
     const ptrdiff_t interval = static_cast<ptrdiff_t>(slot) * radial.n_intervals + powers.interval;
     const T *coefficients = radial.table + interval * 6 * n;

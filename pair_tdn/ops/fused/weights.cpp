@@ -91,9 +91,12 @@ template <typename T> fused::Radial<T> WeightPacker<T>::radial(const std::string
                                         -6.0,  -3.0, -0.5, 6.0,   -3.0, 0.5},
                                        at::kDouble)
                                 .view({6, 6});
-  return {.table = padded(coefficients.matmul(ends)),
+  const int n_weights = static_cast<int>(table.size(3)) / model_.n_channels;
+  model_.n_weights = std::max(model_.n_weights, n_weights);
+  return {.table = padded(coefficients.matmul(ends).unflatten(3, {n_weights, model_.n_channels})),
           .n_intervals = static_cast<int>(ends.size(1)),
-          .n_slots = static_cast<int>(ends.size(0))};
+          .n_slots = static_cast<int>(ends.size(0)),
+          .n_weights = n_weights};
 }
 
 template <typename T> fused::Layer<T> WeightPacker<T>::edge_layer(const std::string &prefix)

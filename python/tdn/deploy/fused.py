@@ -9,10 +9,10 @@ Names of the weights; d = (l_max + 1)^2 components, C channels, H heads, linear 
     embedding.elements (n_elements, C)    added to the scalar row
     embedding.edge_bias (C)               added to the scalar row once for each edge of the center
     embedding.project.weight (C, C)
-    embedding.table                       radial weights times the source vector of the neighbor's element
+    embedding.table (.., W_e C)           radial weights times the source vector of the neighbor's element
     layers.K.norm.weight (l_max + 1, C)  .bias (C)
     layers.K.send.weight (C, C)  .bias (C)        layers.K.center.weight (C, C)
-    layers.K.table
+    layers.K.table (.., W C)
     layers.K.edge.weight (3 C, C)  .bias (3 C)    values, gates, logits
     layers.K.query (H, C / H)                     layers.K.constant (H), empty in the paper's setting
     layers.K.out.weight (C, C)  .bias (C)
@@ -22,11 +22,14 @@ Names of the weights; d = (l_max + 1)^2 components, C channels, H heads, linear 
     references.energies (n_elements), .scale ()   eV
     force_head.*                          with direct forces: as a layer up to ``constant``; force_head.project (C)
 
-Tables are (n_tables, n_knots, 3, C), see ``tdn.deploy.tables``; the envelope multiplies what they give.
+Tables are (n_tables, n_knots, 3, W C), see ``tdn.deploy.tables``; the envelope multiplies what they give. A channel has
+W = 1 weight, or one for each path (``path_weights: separate``) in the order of ``paths_by_product``; in the embedding,
+whose first operand is scalar, W_e = l_max + 1.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -50,6 +53,7 @@ class Edges:
     distances: Tensor  #: (n_edges,) angstrom
     envelope: Tensor  #: (n_edges,)
     matrix: Tensor  #: K, (n_edges, d, d)
+    by_path: Tensor  #: K of each path that has a weight, (n_edges, W, d, d)
 
     def sum_to_centers(self, messages: Tensor) -> Tensor:
         """(n_edges, ...) -> (n_atoms, ...)."""
@@ -71,6 +75,8 @@ class EagerTwin:
         self.power = int(weights["envelope_power"])
         self.n_layers = int(weights["n_layers"])
         self.l_max = math.isqrt(weights["coupling"].size(0)) - 1
+        sizes = 2 * torch.arange(self.l_max + 1) + 1
+        self.degrees = torch.arange(self.l_max + 1).repeat_interleave(sizes)  #: of the components, (d,)
 
     def atom_energies(
         self, species: Tensor, center: Tensor, neighbor: Tensor, pair_slot: Tensor, vectors: Tensor
@@ -111,10 +117,25 @@ class EagerTwin:
         distances = torch.clamp(torch.linalg.vector_norm(vectors, dim=-1), min=1e-6)
         harmonics = spherical_harmonics(vectors / distances.unsqueeze(-1), self.l_max)
         matrix = torch.einsum("kij,ej->eki", self.weights["coupling"], harmonics)
+        by_path = matrix.unsqueeze(1)
+        if n_weights(self.weights, "layers.0") > 1:
+            by_path = torch.einsum("pkij,ej->epki", self.path_couplings(), harmonics)
         envelope = torch.ones_like(distances)
         if self.power:
             envelope = polynomial_envelope(distances, self.cutoff, self.power)
-        return Edges(n_atoms, center, neighbor, table, distances, envelope, matrix)
+        return Edges(n_atoms, center, neighbor, table, distances, envelope, matrix, by_path)
+
+    def path_couplings(self) -> Tensor:
+        """The coupling tensor of each path alone, (n_paths, d, d, d): degrees of k, i, j that have an even sum."""
+        coupling, degrees = self.weights["coupling"], self.degrees
+        parts = []
+        for product, first, second in itertools.product(range(self.l_max + 1), repeat=3):
+            if abs(product - first) <= second <= product + first and (product + first + second) % 2 == 0:
+                inside = torch.einsum(
+                    "k,i,j->kij", degrees == product, degrees == first, (degrees == second).to(coupling)
+                )
+                parts.append(coupling * inside)
+        return torch.stack(parts)
 
     def features(self, species: Tensor, edges: Edges) -> Tensor:
         """Embedding and layers: (n_atoms, d, C)."""
@@ -128,14 +149,17 @@ class EagerTwin:
 
     def embed(self, species: Tensor, edges: Edges) -> Tensor:
         """The degree embedding on all rows, the element's vector on the scalar row."""
-        messages = edges.matrix[:, :, :1] * self.radial(edges, "embedding").unsqueeze(1)
+        weight = self.radial(edges, "embedding").unflatten(1, (-1, n_channels(self.weights)))
+        if weight.size(1) > 1:  # one for each degree of the result
+            weight = weight.index_select(1, self.degrees)
+        messages = edges.matrix[:, :, :1] * weight
         x = F.linear(edges.sum_to_centers(messages), self.weights["embedding.project.weight"])
         count = edges.sum_to_centers(torch.ones_like(edges.distances))
         scalar = torch.outer(count, self.weights["embedding.edge_bias"])
         return add_to_scalars(x, scalar + self.weights["embedding.elements"].index_select(0, species))
 
     def radial(self, edges: Edges, block: str) -> Tensor:
-        """Radial weights with the envelope, (n_edges, C)."""
+        """Radial weights with the envelope, (n_edges, W C)."""
         table = evaluate_table(self.weights[block + ".table"], edges.table, edges.distances, self.cutoff)
         return table * edges.envelope.unsqueeze(-1)
 
@@ -158,12 +182,12 @@ class EagerTwin:
     def edge_attention(self, rows: Tensor, at_center: Tensor, edges: Edges, block: str) -> Tensor:
         """What ``torch.ops.tdn.edge_attention`` does: rows of neighbors and centers (n, d, C) -> (n_atoms, d, C)."""
         merged = rows.index_select(0, edges.neighbor) + at_center.index_select(0, edges.center)
-        weight = self.radial(edges, block)
-        message = (edges.matrix @ merged) * weight.unsqueeze(1)
+        weight = self.radial(edges, block).unflatten(1, (-1, merged.size(2)))  # (n_edges, W, C)
+        message = product(edges.by_path, merged, weight)
         values, logits = self.gated(message, block + ".edge")
         shares = self.softmax(self.logits(logits, block), edges, block)  # (n_edges, H)
-        weight = weight * shares.repeat_interleave(weight.size(1) // shares.size(1), dim=1)
-        return edges.sum_to_centers((edges.matrix @ values) * weight.unsqueeze(1))
+        shares = shares.repeat_interleave(values.size(2) // shares.size(1), dim=1)
+        return edges.sum_to_centers(product(edges.by_path, values, weight) * shares.unsqueeze(1))
 
     def logits(self, logits: Tensor, block: str) -> Tensor:
         """SmoothLeakyReLU, x (0.2 + 0.8 sigmoid(x)), times the query of each head: (n_edges, C) -> (n_edges, H)."""
@@ -208,6 +232,21 @@ class EagerTwin:
         scalar = F.layer_norm(x[:, 0], [x.size(2)], self.weights[norm + ".weight"], self.weights[norm + ".bias"], 1e-5)
         inner = F.silu(F.linear(scalar, self.weights[hidden + ".weight"], self.weights[hidden + ".bias"]))
         return self.weights["silu_scale"] * (inner @ self.weights[out + ".weight"]) + self.weights[out + ".bias"]
+
+
+def product(matrix: Tensor, first: Tensor, weight: Tensor) -> Tensor:
+    """sum_p weight_pc sum_i K_pki first_ic: (n, W, d, d), (n, d, C), (n, W, C) -> (n, d, C)."""
+    return ((matrix @ first.unsqueeze(1)) * weight.unsqueeze(2)).sum(1)
+
+
+def n_channels(weights: dict[str, Tensor]) -> int:
+    """C."""
+    return weights["embedding.project.weight"].size(0)
+
+
+def n_weights(weights: dict[str, Tensor], block: str) -> int:
+    """W of a block."""
+    return weights[block + ".table"].size(3) // n_channels(weights)
 
 
 def add_to_scalars(x: Tensor, scalar: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tdn.deploy.tables import hermite_table
 from tdn.model.attention import Attention
+from tdn.model.clebsch_gordan import paths_by_product
 from tdn.model.config import ModelConfig
 from tdn.model.layers import SIGMOID_SCALE
 from tdn.model.network import Network
@@ -63,6 +64,14 @@ class ExportedAttention(nn.Module):
         }
 
 
+def component_of_row(config: ModelConfig) -> Tensor:
+    """Component of the product in each row of an edge matrix, int64: all once, or those of each path."""
+    if config.path_weights == "shared":
+        return torch.arange(config.n_components)
+    products = [l3 for _, _, l3 in paths_by_product(config.l_max, config.paths)]
+    return torch.cat([torch.arange(degree**2, (degree + 1) ** 2) for degree in products])
+
+
 class DeployedNetwork(Network):
     """The segments of a model with ``fused_weights``; ``n_knots`` is 0 when the archive is not tabulated."""
 
@@ -71,12 +80,14 @@ class DeployedNetwork(Network):
         embedding: Any
         layers: Any
         force_head: Any
+        component_of_row: Tensor
 
     def __init__(self, config: ModelConfig, n_knots: int = 0) -> None:
         super().__init__(config, fitted=False)
         self.n_knots = n_knots
         self.n_components = config.n_components
         self.sigmoid_scale = SIGMOID_SCALE if config.smooth else 1.0
+        self.register_buffer("component_of_row", component_of_row(config), persistent=False)
 
     @torch.jit.export
     def radial_jets(self, distances: Tensor, pairs: Tensor) -> dict[str, Tensor]:
@@ -87,13 +98,15 @@ class DeployedNetwork(Network):
             pairs: (n_tables,) int64, center * n_elements + neighbor.
 
         Returns:
-            (3, n_tables, n, C) each; (3, 1, n, C) for networks that are blind to the elements (paper).
+            (3, n_tables, n, W C) each, W weights per channel; (3, 1, n, W C) for networks that are blind to the
+            elements (paper).
         """
         basis = self.geometry.basis.jets(distances)
         source: Tensor = self.embedding.sources  # (n_elements, C), or (1, C) in the paper's setting
         if self.smooth:
             source = source.index_select(0, torch.remainder(pairs, self.embedding.n_elements))
-        jets = {"embedding.table": self.embedding.radial.jets(basis, pairs) * source.unsqueeze(1)}
+        source = source.repeat(1, self.embedding.n_path_weights).unsqueeze(1)
+        jets = {"embedding.table": self.embedding.radial.jets(basis, pairs) * source}
         for k, layer in enumerate(self.layers):
             jets[f"layers.{k}.table"] = layer.attention.jets(basis, pairs)
         if self.force_head is not None:
@@ -135,9 +148,11 @@ class DeployedNetwork(Network):
         """Embedding and readout, without tables and numbers."""
         like = self.head_hidden.weight
         harmonics = torch.eye(self.n_components, dtype=like.dtype, device=like.device)
+        matrices = self.geometry.coupling(harmonics)  # K of each harmonic alone, with separate weights by paths
+        whole = torch.zeros_like(matrices[:, : self.n_components]).index_add(1, self.component_of_row, matrices)
         bias = self.embedding.project.bias
         return {
-            "coupling": self.geometry.coupling(harmonics).permute(1, 2, 0),  # K of each harmonic alone
+            "coupling": whole.permute(1, 2, 0),
             "embedding.elements": self.embedding.elements,
             "embedding.edge_bias": torch.zeros_like(like[0]) if bias is None else bias * self.embedding.scale,
             "embedding.project.weight": self.embedding.project.weight * self.embedding.scale,

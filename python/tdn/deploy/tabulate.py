@@ -13,11 +13,14 @@ from torch import Tensor
 from tdn.deploy.network import DeployedNetwork
 from tdn.deploy.tables import evaluate_table, hermite_table
 from tdn.deploy.verify import Verdict
+from tdn.model.config import ModelConfig
 from tdn.model.radial import polynomial_envelope
 
 #: Largest difference of table and network, of values and of derivatives, relative to the largest one of the table.
 BOUND = 1e-6
 MIN_INTERVALS, MAX_INTERVALS = 32, 2048
+#: Highest l_max of kernels with a radial weight for each path (pair_tdn/ops/fused/layer_kernel.h, MAX_SEPARATE).
+MAX_SEPARATE_L = 2
 #: Points in each interval where the two are compared.
 POINTS = 7
 #: Pairs of elements that are compared, half of them of one element with itself.
@@ -55,6 +58,19 @@ class Tabulation:
         name = max(missed, key=lambda key: missed[key])
         sentence = f"radial {name}: tables of {self.intervals} intervals miss {BOUND:.0e}, so the networks are kept"
         return [Verdict(sentence, missed[name], math.inf)]
+
+
+def has_kernels(config: ModelConfig) -> bool:
+    """Whether the fused engine knows the product of a model; it runs no other, so that tables would be of no use."""
+    return config.path_weights == "shared" or (config.paths == "o3" and config.l_max <= MAX_SEPARATE_L)
+
+
+def no_tables(config: ModelConfig) -> list[Verdict]:
+    """For the verdict table: why an archive without tables is slower than one could expect."""
+    if has_kernels(config):
+        return []
+    sentence = "path_weights separate: no fused kernels for l_max above 2 or SO(3) paths, engine script runs it"
+    return [Verdict(sentence, 0.0, math.inf)]
 
 
 def tabulation(network: DeployedNetwork) -> Tabulation:

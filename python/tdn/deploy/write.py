@@ -18,7 +18,7 @@ from tdn.deploy.deployed import DeployedModel
 from tdn.deploy.label import make_label
 from tdn.deploy.network import DeployedNetwork
 from tdn.deploy.rewrite import deployable
-from tdn.deploy.tabulate import tabulation
+from tdn.deploy.tabulate import has_kernels, no_tables, tabulation
 from tdn.deploy.verify import Verdict, verify
 from tdn.errors import TDNError
 from tdn.files import check_target
@@ -85,23 +85,19 @@ def write_archive(
             f"the model is of the architecture {model.config.architecture}, which has no archive: LAMMPS runs tdn "
             "models only; use it in Python with tdn.load or TDNCalculator"
         )
-    if model.config.path_weights == "separate":
-        raise TDNError(
-            "the model has path_weights: separate, which is for comparisons and has no archive; train one with "
-            "path_weights: shared"
-        )
     path = check_target(path, overwrite)
     dtype = dtype or model.dtype
     label = make_label(model, dtype, name or path.name.split(".")[0], training or {})
     part = path.with_name(path.name + ".part")
     try:
         network = deployable(model, dtype)
-        tables = tabulation(network) if tabulate else None
+        tables = tabulation(network) if tabulate and has_kernels(model.config) else None
         label["tabulation"] = tables.label() if tables else None
         network.n_knots = tables.n_knots if tables else 0
         module = script(network)
         save(module, label, part)
-        verdicts = [*(tables.verdicts() if tables else []), *verify(model, DeployedModel(part), structures)]
+        verdicts = tables.verdicts() if tables else no_tables(model.config)
+        verdicts += verify(model, DeployedModel(part), structures)
         failed = [v for v in verdicts if not v.passed]
         if failed:
             raise TDNError(

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from tdn.model.config import MAX_PAIR_ELEMENTS, ModelConfig
 from tdn.model.layers import EquivariantNorm, FeedForward, Gate, SharedLinear
-from tdn.model.product import EdgeProduct, PathProduct
+from tdn.model.product import make_product
 from tdn.model.radial import PairEmbedding, RadialNetwork
 
 
@@ -79,7 +79,7 @@ class Attention(nn.Module):
         self.dropout = float(config.attention_dropout)
         self.merge_neighbor = SharedLinear(n_channels, n_channels)
         self.merge_center = SharedLinear(n_channels, n_channels, bias=False)
-        self.radial = make_radial_network(config)
+        self.radial = make_radial_network(config, config.n_path_weights)
         self.logits = nn.Linear(n_channels, n_channels)
         self.values = nn.Linear(n_channels, n_channels, bias=False)
         self.values_bias = nn.Parameter(torch.zeros(n_channels))
@@ -91,7 +91,7 @@ class Attention(nn.Module):
         self.query = nn.Parameter(torch.empty(config.n_heads, head_width).uniform_(-bound, bound))
         self.softmax = EnvelopeSoftmax(config.n_heads, config.smooth)
         self.gate = Gate(config.smooth)
-        self.product = EdgeProduct() if config.path_weights == "shared" else PathProduct()
+        self.product = make_product(config)
         self.out = SharedLinear(n_channels, n_channels)
 
     def send(self, x: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Attention(nn.Module):
         """Normed features (n_owned, d, C) and rows of all atoms (n_rows, d C) -> (n_owned, d, C)."""
         n_owned, dim, n_channels = x.size(0), x.size(1), x.size(2)
         matrix, basis, envelope = features[0], features[1], features[2]
-        weight = self.radial(basis, pair)  # (n_edges, C), or (n_edges, P C) without path sharing
+        weight = self.radial(basis, pair)  # (n_edges, C), or (n_edges, P C) with a weight for each of P paths
         if self.smooth:
             weight = weight * envelope.unsqueeze(-1)
         merged = rows.index_select(0, neighbor) + self.merge_center(x).flatten(1).index_select(0, center)
@@ -173,8 +173,8 @@ class ForceHead(nn.Module):
         return self.project(out[:, 1:4]).squeeze(-1)
 
 
-def make_radial_network(config: ModelConfig) -> RadialNetwork:
-    """Radial network of one block; blind to the elements in the paper's setting."""
+def make_radial_network(config: ModelConfig, n_weights: int) -> RadialNetwork:
+    """Radial network of one block with ``n_weights`` per channel; blind to the elements in the paper's setting."""
     embedding = None
     if config.smooth:
         per_pair = config.pair_embedding == "pair" or (
@@ -184,7 +184,7 @@ def make_radial_network(config: ModelConfig) -> RadialNetwork:
     return RadialNetwork(
         config.n_radial,
         config.radial_hidden,
-        config.n_path_weights * config.n_channels,
+        n_weights * config.n_channels,
         embedding,
         normed=config.radial_norm == "layer",
     )

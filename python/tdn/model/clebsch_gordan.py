@@ -105,15 +105,25 @@ def coupling_tensor(l_max: int, paths: str = "o3", normalization: str = "compone
     return tensor
 
 
-def path_tensors(l_max: int, paths: str, normalization: str) -> Tensor:
-    """:func:`coupling_tensor` taken apart, (n_paths, d, d, d) float64, in the order of :func:`admissible_paths`."""
+def paths_by_product(l_max: int, paths: str) -> list[tuple[int, int, int]]:
+    """:func:`admissible_paths` in the order of separate weights: by the degree of the product, then of the first."""
+    return sorted(admissible_paths(l_max, paths), key=lambda path: (path[2], path[0], path[1]))
+
+
+def path_rows(l_max: int, paths: str, normalization: str) -> Tensor:
+    """:func:`coupling_tensor` taken apart by paths, each with the rows k of its own product only.
+
+    Returns:
+        float64, (sum of 2 l3 + 1 over the paths, d, d), paths in the order of :func:`paths_by_product`.
+    """
     whole = coupling_tensor(l_max, paths, normalization)
-    triples = admissible_paths(l_max, paths)
-    parts = torch.zeros(len(triples), *whole.shape, dtype=torch.float64)
-    for part, (l1, l2, l3) in zip(parts, triples, strict=True):
-        block = (degree_slice(l3), degree_slice(l1), degree_slice(l2))
-        part[block] = whole[block]
-    return parts
+    parts = []
+    for l1, l2, l3 in paths_by_product(l_max, paths):
+        part = torch.zeros(2 * l3 + 1, *whole.shape[1:], dtype=torch.float64)
+        operands = (slice(None), degree_slice(l1), degree_slice(l2))
+        part[operands] = whole[degree_slice(l3)][operands]
+        parts.append(part)
+    return torch.cat(parts)
 
 
 def component_scale(l_max: int, paths: str) -> Tensor:

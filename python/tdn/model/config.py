@@ -51,7 +51,7 @@ class ModelConfig(Settings):
     #: rank of the CP-decomposed product; None means the exact product
     cp_rank: int | None = None
     #: radial weights of an edge and channel: one for all paths ("shared", the paper's path sharing) or one for each
-    #: ("separate", as in networks built on e3nn; for comparisons, it cannot be deployed)
+    #: ("separate", as in networks built on e3nn)
     path_weights: str = "shared"
     #: norm of the l >= 1 features: "smooth" (divide by sqrt(mean square + 1)) or "layer" (published, eps 1e-5)
     norm: str = "smooth"
@@ -144,6 +144,11 @@ class ModelConfig(Settings):
     def n_path_weights(self) -> int:
         """Radial weights of an edge and channel."""
         return 1 if self.path_weights == "shared" else len(admissible_paths(self.l_max, self.paths))
+
+    @property
+    def n_embedding_weights(self) -> int:
+        """Radial weights of an edge and channel in the degree embedding: a path for each degree of the result."""
+        return 1 if self.path_weights == "shared" else self.l_max + 1
 
     @property
     def n_components(self) -> int:

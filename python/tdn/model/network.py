@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tdn.model.attention import ForceHead, Layer, make_radial_network
 from tdn.model.config import ModelConfig
 from tdn.model.layers import SILU_SCALE, EquivariantNorm
-from tdn.model.product import FirstColumn, PathColumn, make_coupling
+from tdn.model.product import make_column, make_coupling
 from tdn.model.radial import BesselBasis, GaussianBasis, polynomial_envelope
 from tdn.model.spherical_harmonics import spherical_harmonics
 
@@ -61,15 +61,15 @@ class Embedding(nn.Module):
         self.scale = 1.0 / math.sqrt(config.avg_degree)
         self.elements = nn.Parameter(torch.randn(config.n_elements, n_channels))
         self.sources = nn.Parameter(torch.randn(config.n_elements if config.smooth else 1, n_channels))
-        self.radial = make_radial_network(config)
-        self.n_path_weights = config.n_path_weights
-        self.column = FirstColumn() if config.path_weights == "shared" else PathColumn()
+        self.radial = make_radial_network(config, config.n_embedding_weights)
+        self.n_path_weights = config.n_embedding_weights
+        self.column = make_column(config)
         self.project = nn.Linear(n_channels, n_channels, bias=not config.smooth)
 
     def forward(self, species: Tensor, center: Tensor, pair: Tensor, features: list[Tensor]) -> Tensor:
         """(n_owned,), (n_edges,), (n_edges,), edge features -> (n_owned, d, C)."""
         matrix, basis, envelope = features[0], features[1], features[2]
-        n_owned, dim, n_channels = species.size(0), matrix.size(-1), self.project.weight.size(1)
+        n_owned, dim, n_channels = species.size(0), matrix.size(2), self.project.weight.size(1)
         weight = self.radial(basis, pair)
         source: Tensor = self.sources
         if self.smooth:

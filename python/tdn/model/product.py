@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tdn.model.clebsch_gordan import component_scale, coupling_tensor, path_tensors
+from tdn.model.clebsch_gordan import component_scale, coupling_tensor, path_rows, paths_by_product
 from tdn.model.config import ModelConfig
 from tdn.model.cp_decomposition import cp_factors
 from tdn.model.tensor_product import apply_edge_matrix, edge_matrix, edge_matrix_from_factors
@@ -34,26 +34,60 @@ class FirstColumn(nn.Module):
 
 
 class PathProduct(nn.Module):
-    """The product without path sharing: every path p has its own matrix and weight (comparisons only)."""
+    """The product with a weight for each path; a matrix has rows for each of them, see :func:`path_rows`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        products = [l3 for _, _, l3 in paths_by_product(config.l_max, config.paths)]
+        self.n_paths = [products.count(degree) for degree in range(config.l_max + 1)]
 
     def forward(self, matrix: Tensor, first: Tensor, weight: Tensor) -> Tensor:
-        """(n_edges, P, d, d), (n_edges, d, C), (n_edges, P C) -> (n_edges, d, C)."""
-        n_paths, dim, n_channels = matrix.size(1), matrix.size(2), first.size(2)
-        parts = torch.bmm(matrix.flatten(1, 2), first).view(-1, n_paths, dim, n_channels)
-        return (parts * weight.view(-1, n_paths, 1, n_channels)).sum(1)
+        """(n_edges, rows, d), (n_edges, d, C), (n_edges, P C) -> (n_edges, d, C)."""
+        n_edges, n_channels = first.size(0), first.size(2)
+        parts = torch.bmm(matrix, first)
+        weights = weight.view(n_edges, weight.size(1) // n_channels, n_channels)
+        sums: list[Tensor] = []
+        row, path = 0, 0
+        for degree, n in enumerate(self.n_paths):
+            end = row + n * (2 * degree + 1)
+            of_paths = parts[:, row:end].view(n_edges, n, 2 * degree + 1, n_channels)
+            sums.append((of_paths * weights[:, path : path + n].unsqueeze(2)).sum(1))
+            row, path = end, path + n
+        return torch.cat(sums, dim=1)
 
 
 class PathColumn(nn.Module):
-    """:class:`FirstColumn` without path sharing."""
+    """:class:`FirstColumn` with a weight for each path: that to degree l is the first of those with product l."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.n_paths = PathProduct(config).n_paths
 
     def forward(self, matrix: Tensor, scalar: Tensor) -> Tensor:
-        """(n_edges, P, d, d), weights times scalar (n_edges, P C) -> (n_edges, d, C)."""
-        column = matrix[:, :, :, 0]
-        return torch.bmm(column.transpose(1, 2), scalar.view(column.size(0), column.size(1), -1))
+        """(n_edges, rows, d), weights times scalar (n_edges, (l_max + 1) C) -> (n_edges, d, C)."""
+        n_degrees = len(self.n_paths)
+        weights = scalar.view(matrix.size(0), n_degrees, scalar.size(1) // n_degrees)
+        blocks: list[Tensor] = []
+        row = 0
+        for degree, n in enumerate(self.n_paths):
+            column = matrix[:, row : row + 2 * degree + 1, 0]
+            blocks.append(column.unsqueeze(-1) * weights[:, degree].unsqueeze(1))
+            row += n * (2 * degree + 1)
+        return torch.cat(blocks, dim=1)
+
+
+def make_product(config: ModelConfig) -> nn.Module:
+    """Product for all rows of the first operand."""
+    return EdgeProduct() if config.path_weights == "shared" else PathProduct(config)
+
+
+def make_column(config: ModelConfig) -> nn.Module:
+    """Product for the scalar row of the first operand alone."""
+    return FirstColumn() if config.path_weights == "shared" else PathColumn(config)
 
 
 class ExactCoupling(nn.Module):
-    """The exact coupling tensor, whole or by paths; conversions of dtype start from the float64 values."""
+    """The exact coupling tensor, or :func:`path_rows` for separate weights; conversions start from float64 values."""
 
     if TYPE_CHECKING:  # TorchScript cannot read annotations of a class that are text
         tensor: Tensor
@@ -66,7 +100,7 @@ class ExactCoupling(nn.Module):
         self.register_buffer("tensor", self._exact().to(torch.get_default_dtype()), persistent=False)
 
     def _exact(self) -> Tensor:
-        make = path_tensors if self.separate else coupling_tensor
+        make = path_rows if self.separate else coupling_tensor
         return make(self.l_max, self.paths, self.normalization)
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
@@ -75,9 +109,7 @@ class ExactCoupling(nn.Module):
         return self
 
     def forward(self, harmonics: Tensor) -> Tensor:
-        """Spherical harmonics (n_edges, d) -> edge matrices (n_edges, d, d), or (n_edges, P, d, d) by paths."""
-        if self.separate:
-            return torch.einsum("pkij,ej->epki", self.tensor, harmonics)
+        """Spherical harmonics (n_edges, d) -> edge matrices (n_edges, d, d), or (n_edges, rows, d) by paths."""
         return edge_matrix(self.tensor, harmonics)
 
 

@@ -34,14 +34,13 @@ def edge_matrix(tensor: Tensor, second: Tensor) -> Tensor:
     """K_ki = sum_j M_kij second_j.
 
     Args:
-        tensor: coupling tensor (d, d, d), [k output, i first, j second].
+        tensor: coupling tensor (d, d, d), [k output, i first, j second], or more rows k.
         second: (n, d), the one channel of the second operand.
 
     Returns:
-        (n, d, d), [k, i].
+        (n, d, d), [k, i], with the rows k of ``tensor``.
     """
-    dim = tensor.size(0)
-    return (second @ tensor.reshape(dim * dim, dim).t()).view(-1, dim, dim)
+    return (second @ tensor.flatten(0, 1).t()).view(-1, tensor.size(0), tensor.size(1))
 
 
 def edge_matrix_from_factors(output: Tensor, first: Tensor, second_factor: Tensor, second: Tensor) -> Tensor:
