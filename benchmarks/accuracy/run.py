@@ -4,7 +4,8 @@
 
 Each model is trained by ``tdn train``, tested by ``tdn evaluate`` and deployed; its cost is what the deployed model
 takes for an atom and step on one core of this machine (``tdn profile`` on the structure that the list names). Models
-that are done are not run again: an interrupted list goes on.
+that are done are not run again: an interrupted list goes on. ``peers`` of a list are trained by other programs
+(``peer_mace.py``), which leave a result file of the same form.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
     for name, changes in plan["models"].items():
         if not args.only or name in args.only:
             run_model(args.work / name, changed(base, plan, changes or {}), plan)
-    done = {name: args.work / name / RESULT for name in plan["models"]}
+    done = {name: args.work / name / RESULT for name in [*plan["models"], *plan.get("peers", {})]}
     results = {name: json.loads(path.read_text()) for name, path in done.items() if path.is_file()}
     publish(table(plan, results), args.output, frontier(plan, results) if len(results) > 1 else None)
 
@@ -131,12 +132,19 @@ def table(plan: dict[str, Any], results: dict[str, Any]) -> list[str]:
     columns = ["model", "change", "weights", "epochs", "steps", "CPU s", *tests, "us per atom and step"]
     lines += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for name, result in results.items():
-        changes = ", ".join(f"{key.split('.')[1]} {value}" for key, value in (plan["models"][name] or {}).items())
+        changes = description(plan, name)
         errors = [f"{energy_error(plan, result[test]):.2f}, {result[test]['force_rmse']:.2f}" for test in plan["tests"]]
         numbers = [f"{result['weights']}", f"{result['epochs']}", f"{result['steps']}", f"{result['cpu_s']:.0f}"]
         price = f"{result['us_per_atom']:.0f}" if "us_per_atom" in result else "-"
         lines.append("| " + " | ".join([name, changes or "-", *numbers, *errors, price]) + " |")
     return lines
+
+
+def description(plan: dict[str, Any], name: str) -> str:
+    """The options that a model of ours changes; what the list says of a peer."""
+    if name in plan.get("peers", {}):
+        return plan["peers"][name]
+    return ", ".join(f"{key.split('.')[1]} {value}" for key, value in (plan["models"][name] or {}).items())
 
 
 def energy_error(plan: dict[str, Any], errors: dict[str, float]) -> float:
@@ -145,7 +153,7 @@ def energy_error(plan: dict[str, Any], errors: dict[str, float]) -> float:
 
 
 def frontier(plan: dict[str, Any], results: dict[str, Any]) -> Any:
-    """Error of the forces against the time per atom and step; the line joins models that none other beats in both."""
+    """Error of the forces against the time per atom and step; the line joins those of ours that none beats in both."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -158,10 +166,11 @@ def frontier(plan: dict[str, Any], results: dict[str, Any]) -> Any:
     if not points:
         return None
     figure, axis = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
-    best = [p for k, p in enumerate(points) if all(p[1] < other[1] for other in points[:k])]
+    ours = [point for point in points if point[2] in plan["models"]]
+    best = [p for k, p in enumerate(ours) if all(p[1] < other[1] for other in ours[:k])]
     axis.plot([p[0] for p in best], [p[1] for p in best], "-", color="0.7", zorder=0)
     for time, error, name in points:
-        axis.plot(time, error, "o", color="tab:blue")
+        axis.plot(time, error, "o", color="tab:blue" if name in plan["models"] else "tab:orange")
         axis.annotate(name, (time, error), xytext=(4, 4), textcoords="offset points", fontsize=8)
     axis.set(xlabel="us per atom and step, one core", ylabel=f"force RMSE, {test} (meV/A)", xscale="log", yscale="log")
     axis.grid(alpha=0.3, which="both")

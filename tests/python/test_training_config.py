@@ -12,7 +12,8 @@ from tiny import changed, crystals, settings, start, write
 from tdn import architectures
 from tdn.errors import TDNError
 from tdn.model import ModelConfig
-from tdn.training.config import config_from_dict, load_config
+from tdn.training.config import config_from_dict, load_config, model_settings
+from tdn.training.model_presets import PRESETS
 
 
 @pytest.fixture
@@ -26,6 +27,12 @@ def folder(tmp_path) -> Path:
     ("section", "options", "message"),
     [
         ("model", {"lmx": 2}, r"^unknown option 'lmx' in model \(did you mean 'l_max'\?\)"),
+        (
+            "model",
+            {"preset": "md-mdium"},
+            r"model\.preset is 'md-mdium' \(did you mean 'md-medium'\?\); use one of",
+        ),
+        ("model", {"preset": "md-large", "setting": "paper"}, r"md-large is of the setting md, .* 'paper': drop one"),
         ("training", {"bach_size": 2}, r"^unknown option 'bach_size' in training \(did you mean 'batch_size'\?\)"),
         ("data", {"vald": 0.1}, r"^unknown option 'vald' in data \(did you mean 'valid'\?\)"),
         (
@@ -104,6 +111,14 @@ def test_refused_by_the_model(folder, options, message):
     with pytest.raises(TDNError, match=message):
         start(folder, changed(settings(), "model", **options))
     assert not (folder / "run").exists()
+
+
+def test_model_presets_leave_room_for_own_values():
+    section = {"preset": "md-large", "n_layers": 2, "elements": ["Cu"]}
+    found = model_settings(config_from_dict(settings() | {"model": section}).model)
+    assert (found.setting, found.l_max, found.n_channels, found.n_layers) == ("md", 2, 64, 2)
+    for name in PRESETS:
+        assert model_settings({"elements": ["Cu"], "preset": name}).setting == "md"
 
 
 def test_unknown_section():

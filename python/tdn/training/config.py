@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tdn.errors import TDNError
+from tdn.training import model_presets
 from tdn.training.options import build_options, check_names
 from tdn.training.sections import FREE_ON_RESUME, PRESETS, DataConfig, TrainingConfig
 
@@ -97,7 +98,8 @@ def check_model(section: Any) -> dict[str, Any]:
     from tdn.architectures import KEY, split_options
 
     kind, _ = split_options(section if isinstance(section, dict) else {})
-    given = check_names(section, {KEY: None, **{option.name: None for option in fields(kind)}}, "model")
+    presets = {model_presets.KEY: None} if kind.architecture == "tdn" else {}
+    given = check_names(section, {KEY: None, **presets, **{option.name: None for option in fields(kind)}}, "model")
     model_settings({"elements": ("H",), **given})  # the data may name the elements later
     return given
 
@@ -111,9 +113,10 @@ def model_settings(given: dict[str, Any]) -> Settings:
 
 
 def with_setting(given: dict[str, Any]) -> dict[str, Any]:
-    """The model section with the published values where ``setting: paper`` leaves them open."""
+    """The model section with the values of its preset or of ``setting: paper`` where it gives none."""
     from tdn.model.config import ModelConfig
 
+    given = model_presets.with_preset(given)
     if given.get("setting") != "paper":
         return given
     published = ModelConfig.paper(("H",)).to_dict()
