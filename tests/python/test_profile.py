@@ -212,6 +212,15 @@ class TestCounts:
         # reads a neighbor's row (4 numbers) and 6 coefficients per channel
         assert found["forward messages"].bytes == 4 * 2 * (4 + 6)
 
+    def test_separate_weights_by_hand(self):
+        """The same with four paths: 1 + 3 entries to the scalar, 3 + 9 to the vector, 1 + 1 + 3 + 3 weighted rows."""
+        config = ModelConfig(("H",), n_channels=2, n_layers=1, n_heads=1, path_weights="separate")
+        found = count_stages(config, 1, 1, 4)
+        assert found["forward messages"].operations == 2 * (4 * 12 + 4 + 32 + 16)
+        assert found["forward messages"].bytes == 4 * 2 * (4 + 4 * 6)
+        shared = count_stages(ModelConfig(("H",), n_channels=2, n_layers=1, n_heads=1), 1, 1, 4)
+        assert found["forward attention"] == shared["forward attention"]  # one row, four entries
+
     def test_linear_in_atoms_edges_and_bytes_of_a_number(self):
         model = random_model(("H", "O"))
         once, twice, wide = counts(model), counts(model, 2 * N_ATOMS, 2 * N_EDGES), counts(model, size=8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tdn.model.clebsch_gordan import coupling_tensor
+from tdn.model.clebsch_gordan import admissible_paths, coupling_tensor
 from tdn.model.config import ModelConfig
 
 #: Operations of a sigmoid.
@@ -44,29 +44,45 @@ def count_stages(config: ModelConfig, n_atoms: int, n_edges: int, size: int) -> 
 def _edge_stages(config: ModelConfig) -> dict[str, tuple[float, float]]:
     """Operations and numbers moved, for one edge and all layers; the last layer's sums have one component."""
     d, channels, layers = config.n_components, config.n_channels, config.n_layers
-    outputs = (layers - 1) * d + 1  # components of all layers' sums
     terms = int((coupling_tensor(config.l_max, config.paths) != 0).sum())
     products = 2.0 * layers * (d + 2) * channels**2
-    table, apply = 12.0 * channels, 2.0 * d * d * channels
+    entries, scalar_entries, weighted = _product(config)
+    sums = (layers - 1) * entries + scalar_entries  # the last layer's sums have one component
+    table, apply = 12.0 * config.n_path_weights * channels, 2.0 * entries * channels
+    coefficients = 6.0 * config.n_path_weights
     return {
         "forward geometry": ((2.0 * terms + 200) * layers, 8.0 * layers),
-        "forward messages": (layers * (table + apply + 2.0 * d * channels), layers * (6.0 + d) * channels),
+        "forward messages": (
+            layers * (table + apply + (d + weighted) * channels),
+            layers * (coefficients + d) * channels,
+        ),
         "forward products": (products, 0.0),
         "forward attention": (
-            layers * (3 * SIGMOID + d + 6.0) * channels + 2.0 * outputs * d * channels,
+            layers * (3 * SIGMOID + d + 6.0) * channels + 2.0 * sums * channels,
             float(layers * config.n_heads),
         ),
         "backward geometry": ((6.0 * terms + 300) * layers, 14.0 * layers),
         "backward messages": (
             layers * (2 * table + 3 * apply + 6.0 * d * channels),
-            layers * (12.0 + 3.0 * d) * channels,
+            layers * (2 * coefficients + 3.0 * d) * channels,
         ),
         "backward products": (2 * products, 0.0),
         "backward attention": (
-            layers * (3 * SIGMOID + 5.0 * d + 20.0) * channels + 4.0 * outputs * d * channels,
+            layers * (3 * SIGMOID + 5.0 * d + 20.0) * channels + 4.0 * sums * channels,
             float(layers * config.n_heads),
         ),
     }
+
+
+def _product(config: ModelConfig) -> tuple[int, int, float]:
+    """Of a product K v: entries of K, those in its scalar row, operations that apply the radial weights."""
+    d = config.n_components
+    if config.path_weights == "shared":
+        return d * d, d, float(d)
+    paths = admissible_paths(config.l_max, config.paths)
+    entries = sum((2 * first + 1) * (2 * product + 1) for first, _, product in paths)
+    scalar = sum(2 * first + 1 for first, _, product in paths if product == 0)
+    return entries, scalar, 2.0 * sum(2 * product + 1 for _, _, product in paths)
 
 
 def _node_rows(config: ModelConfig) -> dict[str, float]:
