@@ -11,9 +11,11 @@ that are done are not run again: an interrupted list goes on. ``peers`` of a lis
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +42,10 @@ def main() -> None:
             run_model(args.work / name, changed(base, plan, changes or {}), plan)
     done = {name: args.work / name / RESULT for name in [*plan["models"], *plan.get("peers", {})]}
     results = {name: json.loads(path.read_text()) for name, path in done.items() if path.is_file()}
+    for name, result in results.items():
+        log = args.work / name / "run" / "metrics.csv"
+        if log.is_file():
+            result["s_per_epoch"] = keep_log(log, args.output, name)
     publish(table(plan, results), args.output, frontier(plan, results) if len(results) > 1 else None)
 
 
@@ -99,6 +105,20 @@ def training_of(checkpoint: Path) -> dict[str, Any]:
     return {"steps": history[-1]["step"], "epochs": history[-1]["epoch"], "weights": weights}
 
 
+def keep_log(log: Path, output: Path | None, name: str) -> float:
+    """Write some fifty epochs of a run's log beside the table; return the median seconds of an epoch."""
+    header, *rows = log.read_text().splitlines()
+    if output:
+        folder = output.with_name(f"{output.stem}_logs")
+        folder.mkdir(exist_ok=True)
+        step = -(-len(rows) // 50)
+        kept = [row for k, row in enumerate(rows, 1) if k % step == 0 or k == len(rows)]
+        (folder / f"{name.replace(' ', '_')}.csv").write_text("\n".join([header, *kept]) + "\n")
+    column = header.split(",").index("elapsed_s")
+    times = [float(row.split(",")[column]) for row in rows]
+    return statistics.median(b - a for a, b in itertools.pairwise(times))
+
+
 def cost(archive: Path, plan: dict[str, Any]) -> float:
     """Microseconds for an atom and step, energy and forces, one thread, of the box that the plan names."""
     import ase.io
@@ -129,12 +149,13 @@ def table(plan: dict[str, Any], results: dict[str, Any]) -> list[str]:
     """One line for each model: what it is, its errors, what it costs."""
     lines = [f"# {plan['title']}", "", plan["text"].strip(), "", machine(), ""]
     tests = [f"{name}: energy {plan['energy_unit']}, force meV/A" for name in plan["tests"]]
-    columns = ["model", "change", "weights", "epochs", "steps", "CPU s", *tests, "us per atom and step"]
+    columns = ["model", "change", "weights", "epochs", "steps", "CPU s", "s per epoch", *tests, "us per atom and step"]
     lines += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for name, result in results.items():
         changes = description(plan, name)
         errors = [f"{energy_error(plan, result[test]):.2f}, {result[test]['force_rmse']:.2f}" for test in plan["tests"]]
         numbers = [f"{result['weights']}", f"{result['epochs']}", f"{result['steps']}", f"{result['cpu_s']:.0f}"]
+        numbers.append(f"{result['s_per_epoch']:.2f}" if "s_per_epoch" in result else "-")
         price = f"{result['us_per_atom']:.0f}" if "us_per_atom" in result else "-"
         lines.append("| " + " | ".join([name, changes or "-", *numbers, *errors, price]) + " |")
     return lines

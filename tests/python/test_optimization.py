@@ -10,7 +10,7 @@ from torch import nn
 import tdn
 from tdn.errors import TDNError
 from tdn.training.checkpoint import read_checkpoint, training_summary
-from tdn.training.optimizer import clip_gradients
+from tdn.training.optimizer import average_of, clip_gradients
 from tdn.training.precision import BFloat16Products
 from tdn.training.schedule import Plateau, learning_rate_factor, stage_at, stage_weights
 from tdn.training.sections import TrainingConfig
@@ -247,3 +247,18 @@ def tdn_energy(model, atoms) -> float:
     from tdn.data import graph_from_atoms
 
     return model(graph_from_atoms(atoms, model.elements, model.cutoff)).energy.item()
+
+
+def test_average_forgets_the_first_weights_soon():
+    """Weight 9 / (10 + n) of the newest until that is below 1 - decay."""
+    model = torch.nn.Linear(1, 1, bias=False).double()
+    average = average_of(model, 0.9)
+    expected = None
+    for n in range(120):
+        with torch.no_grad():
+            model.weight.fill_(float(n * n))
+        average.update_parameters(model)
+        newest = max(0.1, 9 / (10 + n))
+        expected = float(n * n) if expected is None else expected + newest * (n * n - expected)
+    assert average.module.weight.item() == pytest.approx(expected, rel=1e-12)
+    assert not average.module.weight.requires_grad

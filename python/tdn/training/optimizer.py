@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from tdn.training.sections import TrainingConfig
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
 #: Weight of the newest step in the running average of the gradient's length.
 NEWEST = 0.02
 #: Parameters that are tables of elements, not maps: weight decay would pull rare elements to zero.
@@ -95,5 +96,15 @@ def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
     """Exponential moving average of the weights; it never needs a gradient and never drops anything out."""
     if not decay:
         return None
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    average = AveragedModel(model, multi_avg_fn=moving_average(decay))
     return average.requires_grad_(False).eval()
+
+
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Keeps ``decay`` of the average in step n, but at most (1 + n) / (10 + n), to forget the first weights soon."""
+
+    @torch.no_grad()
+    def update(averages: Tensors, weights: Tensors, n_averaged: Tensor | int) -> None:
+        torch._foreach_lerp_(averages, weights, max(1.0 - decay, 9.0 / (10.0 + float(n_averaged))))
+
+    return update
