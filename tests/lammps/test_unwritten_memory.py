@@ -36,9 +36,15 @@ def test_new_memory_is_nan(poison, tmp_path):
 
 
 # 8 and 6 channels do not fill whole vectors; 6 has heads of an odd width
-@pytest.mark.parametrize(("n_ranks", "n_channels", "n_heads"), [(1, 6, 2), (2, 8, 4), (4, 8, 4)])
-def test_all_results_are_finite(poison, tmp_path, n_ranks, n_channels, n_heads):
-    model = random_model(ELEMENTS, n_layers=3, n_channels=n_channels, n_heads=n_heads, l_max=1, radial_hidden=(8, 8))
+SMALL = {"n_channels": 8, "n_heads": 4, "l_max": 1}
+ODD = {"n_channels": 6, "n_heads": 2, "l_max": 2}
+
+
+@pytest.mark.parametrize(
+    ("n_ranks", "options"), [(1, ODD), (2, SMALL), (2, ODD | {"path_weights": "separate"}), (4, SMALL)]
+)
+def test_all_results_are_finite(poison, tmp_path, n_ranks, options):
+    model = random_model(ELEMENTS, n_layers=3, radial_hidden=(8, 8), **options)
     for dtype in DTYPES:
         write_archive(model, tmp_path / f"{dtype}.tdn.pt", getattr(torch, dtype))
     done = run_python(WORKER, n_ranks, tmp_path, str(tmp_path), timeout=240, LD_PRELOAD=poison)
