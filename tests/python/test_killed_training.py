@@ -33,6 +33,9 @@ def content_of(variant: str) -> dict:
     content = settings(max_epochs=6, save_every_steps=2, num_threads=1, second_stage={"start": 0.6, "energy_weight": 9})
     if variant == "dropout":
         return changed(content, "model", attention_dropout=0.2)
+    if variant == "muon":
+        content = changed(content, "model", n_channels=16, radial_hidden=[16, 16])
+        return changed(content, "training", optimizer="muon")
     if variant == "workers":
         content = changed(content, "data", memory=0.0, sample=3)
         return changed(content, "training", workers=1, schedule="plateau", max_edges=400)
@@ -80,7 +83,7 @@ def stamp(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-@pytest.mark.parametrize("variant", ["plain", "dropout", "workers"])
+@pytest.mark.parametrize("variant", ["plain", "dropout", "workers", "muon"])
 def test_killed_and_resumed_is_uninterrupted(tmp_path, variant):
     folders = {name: tmp_path / name for name in ("whole", "killed")}
     for folder in folders.values():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from models import random_model
 from tiny import changed, crystals, history, settings, start, write
 from torch import nn
 
 import tdn
 from tdn.errors import TDNError
 from tdn.training.checkpoint import read_checkpoint, training_summary
-from tdn.training.optimizer import average_of, clip_gradients
+from tdn.training.optimizer import average_of, build_optimizers, clip_gradients
 from tdn.training.precision import BFloat16Products
 from tdn.training.schedule import Plateau, learning_rate_factor, stage_at, stage_weights
 from tdn.training.sections import TrainingConfig
@@ -247,6 +248,37 @@ def tdn_energy(model, atoms) -> float:
     from tdn.data import graph_from_atoms
 
     return model(graph_from_atoms(atoms, model.elements, model.cutoff)).energy.item()
+
+
+class TestMuon:
+    def test_large_matrices_of_maps_and_nothing_else(self):
+        model = random_model(("H", "O"), n_channels=16, radial_hidden=(16, 16))
+        adamw, muon = build_optimizers(model, TrainingConfig(optimizer="muon", learning_rate=0.5, weight_decay=0.1))
+        assert (type(adamw), type(muon)) == (torch.optim.AdamW, torch.optim.Muon)
+        found = [{id(p) for group in made.param_groups for p in group["params"]} for made in (adamw, muon)]
+        names = {name for name, p in model.named_parameters() if id(p) in found[1]}
+        assert all(p.dim() == 2 and min(p.shape) >= 16 for n, p in model.named_parameters() if n in names)
+        assert {"network.layers.0.attention.values.weight", "network.embedding.project.weight"} <= names
+        others = {name for name, p in model.named_parameters() if id(p) in found[0]}
+        assert {"network.embedding.elements", "network.head_out.weight", "network.norm.weight"} <= others
+        assert names.isdisjoint(others)
+        assert len(names | others) == len(list(model.parameters()))
+        assert all(group["lr"] == 0.5 for made in (adamw, muon) for group in made.param_groups)
+
+    def test_steps_are_as_long_as_those_of_adamw(self):
+        """Root mean square of a first step: 0.2 of the learning rate, what Adam's typically is."""
+        weight = nn.Parameter(torch.zeros(64, 64))
+        model = nn.Module()
+        model.weight, model.bias = weight, nn.Parameter(torch.zeros(64))
+        muon = build_optimizers(model, TrainingConfig(optimizer="muon", learning_rate=0.01))[1]
+        weight.grad = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+        muon.step()
+        assert weight.square().mean().sqrt().item() == pytest.approx(0.2 * 0.01, rel=0.3)
+
+    def test_trains(self, folder):
+        start(folder, changed(settings(max_epochs=5, optimizer="muon"), "model", n_channels=16, radial_hidden=[16, 16]))
+        rows = history(folder)
+        assert rows[-1]["train_loss"] < rows[0]["train_loss"]
 
 
 def test_average_forgets_the_first_weights_soon():

@@ -16,7 +16,7 @@ from tdn.data.dataset import read_frames
 from tdn.deploy import write_archive
 from tdn.training.checkpoint import load_model, read_checkpoint, training_summary
 from tdn.training.config import config_from_dict
-from tdn.training.optimizer import build_optimizer
+from tdn.training.optimizer import build_optimizers
 from tdn.training.sections import TrainingConfig
 
 __all__ = ["batch"]
@@ -116,7 +116,7 @@ class TestRun:
 
 def test_weight_decay_spares_biases_norms_and_tables():
     model = paper_model()
-    optimizer = build_optimizer(model, TrainingConfig(optimizer="adamw", weight_decay=0.1))
+    optimizer = build_optimizers(model, TrainingConfig(optimizer="adamw", weight_decay=0.1))[0]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decay = {names[id(p)]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert len(decay) == len(names)
@@ -127,8 +127,8 @@ def test_weight_decay_spares_biases_norms_and_tables():
 
 def test_only_the_source_vector_has_a_rate_of_its_own():
     """It stands for a matrix and a bias of the published code; see ``optimizer.rate_of``."""
-    groups = build_optimizer(paper_model(), TrainingConfig(learning_rate=0.5)).param_groups
+    groups = build_optimizers(paper_model(), TrainingConfig(learning_rate=0.5))[0].param_groups
     assert sorted(group["scale"] for group in groups) == [1.0, 9.0]
     assert [len(group["params"]) for group in groups if group["scale"] == 9.0] == [1]
-    md = build_optimizer(random_model(("H",)), TrainingConfig(learning_rate=0.5)).param_groups
+    md = build_optimizers(random_model(("H",)), TrainingConfig(learning_rate=0.5))[0].param_groups
     assert [(group["scale"], group["lr"]) for group in md] == [(1.0, 0.5)]

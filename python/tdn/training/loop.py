@@ -35,7 +35,7 @@ class Loop:
     def __init__(
         self,
         module: TrainingModule,
-        optimizer: torch.optim.Optimizer,
+        optimizers: list[torch.optim.Optimizer],
         loaders: tuple[DataLoader, DataLoader],
         state: RunState,
         ranks: Ranks,
@@ -43,7 +43,7 @@ class Loop:
         tell: Callable[[str], None],
     ) -> None:
         """Args: ``loaders`` for training and validation; ``tell`` prints a line."""
-        self.module, self.optimizer, self.state = module, optimizer, state
+        self.module, self.optimizers, self.state = module, optimizers, state
         self.train_loader, self.valid_loader = loaders
         self.ranks, self.saver, self.tell = ranks, saver, tell
         self.options = module.options
@@ -88,7 +88,8 @@ class Loop:
         counts, wish = self.agree(self.module.counts(graph))
         weights = stage_weights(state.stage(n_batches, self.options, state.batch), self.options)
         share = self.module.share(graph, weights, counts)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss, rows = self.module.training_step(share)
         loss.backward()
         self.update(loss)
@@ -102,7 +103,7 @@ class Loop:
         factor = learning_rate_factor(
             progress, options.warmup, options.final_learning_rate, options.schedule, options.decay
         )
-        for group in self.optimizer.param_groups:
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = options.learning_rate * factor * self.state.plateau.factor * group.get("scale", 1.0)
 
     def agree(self, counts: Tensor) -> tuple[Tensor, float]:
@@ -123,7 +124,7 @@ class Loop:
         return summed[:-2], stop
 
     def update(self, loss: Tensor) -> None:
-        """Step of the optimizer and of the moving average."""
+        """Step of the optimizers and of the moving average."""
         module = self.module
         parameters = list(module.model.parameters())
         if self.ranks.world > 1:
@@ -131,7 +132,8 @@ class Loop:
         if self.ranks.device.type == "cpu" or self.state.step % LOOK_EVERY == 0:
             self.check_loss(loss)
         clip_gradients(parameters, module.gradient_norm, self.state.step == 0, self.options)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         if module.average is not None:
             module.average.update_parameters(module.model)
 
@@ -164,7 +166,7 @@ class Loop:
         results = {"train": state.tally.reduced(self.ranks.total), "valid": self.validate()}
         row: dict[str, Any] = {"epoch": state.epoch + 1, "step": state.step}
         state.elapsed = self.agreed_time()
-        row |= {"elapsed_s": round(state.elapsed, 2), "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        row |= {"elapsed_s": round(state.elapsed, 2), "learning_rate": self.optimizers[0].param_groups[0]["lr"]}
         if self.options.second_stage is not None:
             row["stage"] = stage
         for part, tally in results.items():

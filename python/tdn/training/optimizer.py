@@ -1,8 +1,9 @@
-"""The optimizer, the length of a step's gradient, and the moving average of the weights."""
+"""The optimizers, the length of a step's gradient, and the moving average of the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,29 +12,45 @@ from torch.optim.swa_utils import AveragedModel
 from tdn.training.sections import TrainingConfig
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
+#: Matrices with a smaller side are left to AdamW by ``optimizer: muon``.
+SMALLEST_MAP = 16
 #: Weight of the newest step in the running average of the gradient's length.
 NEWEST = 0.02
 #: Parameters that are tables of elements, not maps: weight decay would pull rare elements to zero.
 TABLES = ("embedding.elements", "embedding.sources", "pair_embedding.table")
 
 
-def build_optimizer(model: nn.Module, options: TrainingConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW; weight decay acts on matrices of linear maps alone.
+def build_optimizers(model: nn.Module, options: TrainingConfig) -> list[torch.optim.Optimizer]:
+    """Adam or AdamW for all parameters, or Muon for the matrices of linear maps and AdamW for the others.
 
-    A group's ``scale`` is a factor of its learning rate (see :func:`rate_of`); the loop multiplies by it.
+    Muon (Jordan et al. 2024; Liu et al., arXiv 2502.16982) steps along the orthogonalized momentum of a matrix; steps
+    have the size that AdamW's usually have, so that both share one learning rate. Weight decay acts on matrices of
+    linear maps alone. A group's ``scale`` is a factor of its learning rate (see :func:`rate_of`); the loop multiplies
+    by it.
     """
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        key = (rate_of(name, model), options.weight_decay if decays(name, parameter) else 0.0)
+        muon = options.optimizer == "muon" and is_large_map(name, parameter)
+        key = (muon, rate_of(name, model), options.weight_decay if decays(name, parameter) else 0.0)
         groups.setdefault(key, []).append(parameter)
-    return kind(
-        [
+
+    def groups_of(muon: bool) -> list[dict[str, Any]]:
+        return [
             {"params": parameters, "lr": options.learning_rate * scale, "weight_decay": decay, "scale": scale}
-            for (scale, decay), parameters in groups.items()
-        ],
-        lr=options.learning_rate,
-    )
+            for (kind, scale, decay), parameters in groups.items()
+            if kind == muon
+        ]
+
+    others = torch.optim.Adam if options.optimizer == "adam" else torch.optim.AdamW
+    made: list[torch.optim.Optimizer] = [others(groups_of(False), lr=options.learning_rate)]
+    if matrices := groups_of(True):
+        made.append(torch.optim.Muon(matrices, lr=options.learning_rate, adjust_lr_fn="match_rms_adamw"))
+    return made
+
+
+def is_large_map(name: str, parameter: Tensor) -> bool:
+    """Whether Muon serves a parameter: the matrix of a linear map that is more than a few vectors."""
+    return decays(name, parameter) and parameter.dim() == 2 and min(parameter.shape) >= SMALLEST_MAP
 
 
 def rate_of(name: str, model: nn.Module) -> float:

@@ -21,7 +21,7 @@ from tdn.training.evaluation import error_table, evaluate
 from tdn.training.loop import Loop
 from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
-from tdn.training.optimizer import build_optimizer
+from tdn.training.optimizer import build_optimizers
 from tdn.training.parallel import Ranks, is_first
 from tdn.training.plots import plot_learning_curve, plot_parity
 from tdn.training.prepare import TrainingData, notes, prepare_data
@@ -171,8 +171,8 @@ def fit(
         for part, shuffle in ((data.train, True), (data.valid, False))
     ]
     state = RunState(Plateau(options.patience, options.plateau_factor), Tally(module.properties))
-    optimizer = build_optimizer(module.model, options)
-    loop = Loop(module, optimizer, (loaders[0], loaders[1]), state, ranks, saver, tell)
+    optimizers = build_optimizers(module.model, options)
+    loop = Loop(module, optimizers, (loaders[0], loaders[1]), state, ranks, saver, tell)
     if resume:
         saver.load(loop)
     ranks.same(module)

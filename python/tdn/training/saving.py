@@ -78,7 +78,7 @@ class Saver:
             "epoch": loop.state.epoch,
             "global_step": loop.state.step,
             "state_dict": {name: value.detach().cpu() for name, value in loop.module.state_dict().items()},
-            "optimizer_states": [loop.optimizer.state_dict()],
+            "optimizer_states": [optimizer.state_dict() for optimizer in loop.optimizers],
             "run": loop.state.to_dict(tally),
         }
         write_atomically(lambda part: torch.save(content, part), self.folder / name)
@@ -87,7 +87,8 @@ class Saver:
         """Go on where ``last.ckpt`` was written."""
         content = read_checkpoint(self.folder / LAST)
         loop.module.load_state_dict(content["state_dict"])
-        loop.optimizer.load_state_dict(content["optimizer_states"][0])
+        for optimizer, state in zip(loop.optimizers, content["optimizer_states"], strict=True):
+            optimizer.load_state_dict(state)
         loop.state.load(content["run"], loop.module.properties, loop.ranks.first)
         self.saved_at = loop.state.elapsed
 
