@@ -32,7 +32,7 @@ def folder(tmp_path) -> Path:
             {"preset": "md-mdium"},
             r"model\.preset is 'md-mdium' \(did you mean 'md-medium'\?\); use one of",
         ),
-        ("model", {"preset": "md-large", "setting": "paper"}, r"md-large is of the setting md but model.setting is 'paper': drop one"),
+        ("model", {"preset": "md-large", "setting": "paper"}, r"of the setting md but model.setting is 'paper'"),
         ("training", {"bach_size": 2}, r"^unknown option 'bach_size' in training \(did you mean 'batch_size'\?\)"),
         ("data", {"vald": 0.1}, r"^unknown option 'vald' in data \(did you mean 'valid'\?\)"),
         (
