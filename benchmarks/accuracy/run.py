@@ -45,7 +45,9 @@ def main() -> None:
     for name, result in results.items():
         log = args.work / name / "run" / "metrics.csv"
         if log.is_file():
-            result["s_per_epoch"] = keep_log(log, args.output, name)
+            result["s_per_epoch"] = seconds_per_epoch(log)
+            if args.output:
+                keep_log(log, args.output, name)
     publish(table(plan, results), args.output, frontier(plan, results) if len(results) > 1 else None)
 
 
@@ -105,15 +107,19 @@ def training_of(checkpoint: Path) -> dict[str, Any]:
     return {"steps": history[-1]["step"], "epochs": history[-1]["epoch"], "weights": weights}
 
 
-def keep_log(log: Path, output: Path | None, name: str) -> float:
-    """Write some fifty epochs of a run's log beside the table; return the median seconds of an epoch."""
+def keep_log(log: Path, output: Path, name: str) -> None:
+    """Write some fifty epochs of a run's log beside the table."""
     header, *rows = log.read_text().splitlines()
-    if output:
-        folder = output.with_name(f"{output.stem}_logs")
-        folder.mkdir(exist_ok=True)
-        step = -(-len(rows) // 50)
-        kept = [row for k, row in enumerate(rows, 1) if k % step == 0 or k == len(rows)]
-        (folder / f"{name.replace(' ', '_')}.csv").write_text("\n".join([header, *kept]) + "\n")
+    folder = output.with_name(f"{output.stem}_logs")
+    folder.mkdir(exist_ok=True)
+    step = -(-len(rows) // 50)
+    kept = [row for k, row in enumerate(rows, 1) if k % step == 0 or k == len(rows)]
+    (folder / f"{name.replace(' ', '_')}.csv").write_text("\n".join([header, *kept]) + "\n")
+
+
+def seconds_per_epoch(log: Path) -> float:
+    """The median of a run's log."""
+    header, *rows = log.read_text().splitlines()
     column = header.split(",").index("elapsed_s")
     times = [float(row.split(",")[column]) for row in rows]
     return statistics.median(b - a for a, b in itertools.pairwise(times))

@@ -29,7 +29,6 @@ whose first operand is scalar, W_e = l_max + 1.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -38,6 +37,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tdn.deploy.tables import evaluate_table
+from tdn.model.clebsch_gordan import degree_slice, paths_by_product
 from tdn.model.radial import polynomial_envelope
 from tdn.model.spherical_harmonics import spherical_harmonics
 
@@ -126,15 +126,14 @@ class EagerTwin:
         return Edges(n_atoms, center, neighbor, table, distances, envelope, matrix, by_path)
 
     def path_couplings(self) -> Tensor:
-        """The coupling tensor of each path alone, (n_paths, d, d, d): degrees of k, i, j that have an even sum."""
-        coupling, degrees = self.weights["coupling"], self.degrees
+        """The coupling tensor of each path alone, (n_paths, d, d, d)."""
+        coupling = self.weights["coupling"]
         parts = []
-        for product, first, second in itertools.product(range(self.l_max + 1), repeat=3):
-            if abs(product - first) <= second <= product + first and (product + first + second) % 2 == 0:
-                inside = torch.einsum(
-                    "k,i,j->kij", degrees == product, degrees == first, (degrees == second).to(coupling)
-                )
-                parts.append(coupling * inside)
+        for first, second, product in paths_by_product(self.l_max, "o3"):
+            block = degree_slice(product), degree_slice(first), degree_slice(second)
+            part = torch.zeros_like(coupling)
+            part[block] = coupling[block]
+            parts.append(part)
         return torch.stack(parts)
 
     def features(self, species: Tensor, edges: Edges) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tdn.model.clebsch_gordan import component_scale, coupling_tensor, path_rows, paths_by_product
+from tdn.model.clebsch_gordan import admissible_paths, component_scale, coupling_tensor, path_rows
 from tdn.model.config import ModelConfig
 from tdn.model.cp_decomposition import cp_factors
 from tdn.model.tensor_product import apply_edge_matrix, edge_matrix, edge_matrix_from_factors
@@ -33,13 +33,18 @@ class FirstColumn(nn.Module):
         return matrix[:, :, 0].unsqueeze(-1) * scalar.unsqueeze(1)
 
 
+def paths_to_degrees(config: ModelConfig) -> list[int]:
+    """Number of paths to each degree of the product."""
+    products = [l3 for _, _, l3 in admissible_paths(config.l_max, config.paths)]
+    return [products.count(degree) for degree in range(config.l_max + 1)]
+
+
 class PathProduct(nn.Module):
     """The product with a weight for each path; a matrix has rows for each of them, see :func:`path_rows`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        products = [l3 for _, _, l3 in paths_by_product(config.l_max, config.paths)]
-        self.n_paths = [products.count(degree) for degree in range(config.l_max + 1)]
+        self.n_paths = paths_to_degrees(config)
 
     def forward(self, matrix: Tensor, first: Tensor, weight: Tensor) -> Tensor:
         """(n_edges, rows, d), (n_edges, d, C), (n_edges, P C) -> (n_edges, d, C)."""
@@ -61,7 +66,7 @@ class PathColumn(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.n_paths = PathProduct(config).n_paths
+        self.n_paths = paths_to_degrees(config)
 
     def forward(self, matrix: Tensor, scalar: Tensor) -> Tensor:
         """(n_edges, rows, d), weights times scalar (n_edges, (l_max + 1) C) -> (n_edges, d, C)."""

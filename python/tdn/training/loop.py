@@ -103,8 +103,9 @@ class Loop:
         factor = learning_rate_factor(
             progress, options.warmup, options.final_learning_rate, options.schedule, options.decay
         )
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = options.learning_rate * factor * self.state.plateau.factor * group.get("scale", 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * factor * self.state.plateau.factor * group.get("scale", 1.0)
 
     def agree(self, counts: Tensor) -> tuple[Tensor, float]:
         """Labels of the whole batch, and what processes must decide together: the time, and whether to stop.

@@ -1,4 +1,4 @@
-"""Named models of the md setting on the frontier of error against cost (``benchmarks/results/frontier_acac.md``)."""
+"""Named models of the md setting, from cheap to accurate; chosen by judgement until a frontier has been measured."""
 
 from __future__ import annotations
 
