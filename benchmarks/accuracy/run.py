@@ -1,4 +1,4 @@
-"""Trains every model of a list for the same time, tests it, and measures what it costs: error against time per atom.
+"""Trains every model of a list for the same time or epochs, tests it, and measures its cost per atom and step.
 
     python benchmarks/accuracy/run.py benchmarks/accuracy/frontier_acac.yaml --work runs/frontier
 
@@ -52,12 +52,13 @@ def main() -> None:
 
 
 def changed(base: dict[str, Any], plan: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The base configuration with dotted options replaced, in the time that all models get."""
+    """The base configuration with dotted options replaced, in the time that all models get if the plan gives one."""
     config = copy.deepcopy(base)
     for dotted, value in {**plan.get("changes", {}), **changes}.items():
         section, option = dotted.split(".")
         config[section][option] = value
-    config["training"]["max_time"] = plan["minutes"]
+    if "minutes" in plan:
+        config["training"]["max_time"] = plan["minutes"]
     return config
 
 

@@ -110,6 +110,23 @@ def test_separate_path_weights(options, engine, tmp_path):
     assert f"engine {engine}" in found.run.output
 
 
+@pytest.mark.parametrize("n_ranks", (1, 2, 4))
+@pytest.mark.parametrize("engine", ("fused", "script"))
+@pytest.mark.parametrize("norm", ("smooth", "none"))
+def test_sigmoid_attention(norm, engine, n_ranks, tmp_path):
+    """On four ranks in a row some have no atoms."""
+    atoms = structures.slab()
+    model = random_model(elements_of(atoms), l_max=2, attention="sigmoid", norm=norm)
+    write_archive(model, tmp_path / "model.tdn.pt", torch.float64)
+    style = f"tdn device cpu engine {engine}"
+    commands = f"processors 1 1 {n_ranks}"
+    found = single_point(
+        atoms, tmp_path / "model.tdn.pt", list(model.elements), tmp_path, n_ranks, style=style, commands=commands
+    )
+    assert_same(found, model(graph_of(model, atoms)), LAMMPS["tables"])
+    assert f"engine {engine}" in found.run.output
+
+
 def test_slab_really_has_an_empty_rank(deployed, tmp_path):
     """Guards the slab case: with four ranks along z, most have no atoms, and the numbers stay."""
     atoms = structures.slab()

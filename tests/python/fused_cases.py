@@ -26,9 +26,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "l1 wide": {"l_max": 1, "n_channels": 64, "n_heads": 1, "n_layers": 1},
     "l2 so3": {"l_max": 2, "n_channels": 12, "n_heads": 3, "paths": "so3", "norm": "layer"},
     "l1 bare": {"l_max": 1, "n_channels": 20, "n_heads": 4, "radial_norm": "none"},
+    "l1 sigmoid": {"l_max": 1, "n_channels": 20, "n_heads": 4, "attention": "sigmoid"},
+    "l2 sigmoid, no norm": {"l_max": 2, "n_channels": 12, "n_heads": 3, "attention": "sigmoid", "norm": "none"},
     "l3": {"l_max": 3, "n_channels": 12, "n_heads": 4, "n_layers": 1},
     "cp": {"l_max": 1, "n_channels": 10, "n_heads": 10, "cp_rank": 6},
     "direct": {"l_max": 2, "n_channels": 6, "n_heads": 1, "direct_forces": True},
+    "direct sigmoid": {"l_max": 1, "n_channels": 6, "n_heads": 2, "direct_forces": True, "attention": "sigmoid"},
     "paper": {"setting": "paper"},
     "paper gradient": {"setting": "paper", "direct_forces": False, "forces": "gradient", "l_max": 2, "n_channels": 20},
 }

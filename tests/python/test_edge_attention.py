@@ -14,7 +14,10 @@ from tdn.errors import TDNError
 from tdn.ops import load_library
 
 N_KNOTS = 33
-CONSTANTS = ("coupling", "cutoff", "envelope_power", "norm_eps", "silu_scale", "sigmoid_scale")
+CONSTANTS = (
+    *("coupling", "cutoff", "envelope_power", "norm_eps", "norm_divides"),
+    *("silu_scale", "sigmoid_scale", "sigmoid_attention"),
+)
 MODELS = {
     "l0": {"l_max": 0, "n_channels": 8},
     "l1": {"l_max": 1, "n_channels": 16, "n_heads": 4},
@@ -22,6 +25,7 @@ MODELS = {
     "l3": {"l_max": 3, "n_channels": 6, "n_heads": 1},
     "l1 separate": {"l_max": 1, "n_channels": 12, "n_heads": 3, "path_weights": "separate"},
     "l2 separate": {"l_max": 2, "n_channels": 16, "n_heads": 4, "path_weights": "separate"},
+    "sigmoid": {"l_max": 2, "n_channels": 12, "n_heads": 3, "attention": "sigmoid"},
     "many heads": {"l_max": 1, "n_channels": 20, "n_heads": 20},
     "paper": {"setting": "paper", "n_channels": 8, "n_heads": 2},
 }
@@ -71,9 +75,10 @@ def test_value_is_the_eager_one(layer: Layer):
     expected = layer.eager(layer.rows, layer.at_center, layer.vectors)
     torch.testing.assert_close(attended, expected, rtol=1e-11, atol=1e-12)
     assert attention.shape == (len(layer.center), layer.weights["query"].size(0))
-    sums = torch.zeros(9, attention.size(1), dtype=torch.float64).index_add(0, layer.center, attention)
     assert (attention >= 0).all()
-    assert (sums <= 1 + 1e-12).all()
+    scale = float(layer.weights["sigmoid_attention"])
+    sums = torch.zeros(9, attention.size(1), dtype=torch.float64).index_add(0, layer.center, attention)
+    assert (attention < scale if scale else sums <= 1 + 1e-12).all()
 
 
 @pytest.mark.parametrize("kernels", ["reference", ""])
@@ -138,6 +143,20 @@ def test_missing_weight_is_named():
     del layer.weights["edge.bias"]
     with pytest.raises((RuntimeError, TDNError), match=r"no weight 'edge\.bias'"):
         layer.fused(layer.rows, layer.at_center, layer.vectors)
+
+
+def test_sigmoids_need_their_constants():
+    layer = Layer(MODELS["sigmoid"])
+    layer.weights["constant"] = layer.weights["constant"][:0]
+    with pytest.raises((RuntimeError, TDNError), match="no values in 'constant'"):
+        layer.fused(layer.rows, layer.at_center, layer.vectors)
+
+
+def test_weights_of_older_archives_mean_softmax_and_norms():
+    layer = Layer(MODELS["l1"])
+    expected, _ = layer.fused(layer.rows, layer.at_center, layer.vectors)
+    del layer.weights["sigmoid_attention"], layer.weights["norm_divides"]
+    assert torch.equal(layer.fused(layer.rows, layer.at_center, layer.vectors)[0], expected)
 
 
 def test_no_atoms_and_no_edges():

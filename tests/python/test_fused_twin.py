@@ -28,7 +28,9 @@ MODELS = {
     "l0": {"l_max": 0},
     "l1": {"l_max": 1, "pair_embedding": "sum"},
     "l1 bare": {"l_max": 1, "radial_norm": "none"},
+    "l1 sigmoid": {"l_max": 1, "attention": "sigmoid", "direct_forces": True},
     "l2": {"l_max": 2, "paths": "so3", "norm": "layer"},
+    "l2 sigmoid, no norm": {"l_max": 2, "attention": "sigmoid", "norm": "none"},
     "l3": {"l_max": 3, "n_layers": 1, "n_heads": 1},
     "l4": {"l_max": 4, "n_layers": 1, "n_channels": 6, "n_heads": 3},
     "cp": {"l_max": 1, "cp_rank": 6, "n_channels": 10, "n_heads": 10},
@@ -150,6 +152,8 @@ class TestAgainstTheModel:
         idle = {"readout.out.bias", "embedding.edge_bias"} if model.config.smooth else {"layers.0.constant"}
         idle |= {name for name, value in weights.items() if value.numel() == 0} | {"n_layers", "envelope_power"}
         idle |= {"sigmoid_scale", "norm_eps"} if model.config.l_max == 0 else set()
+        idle |= {"norm_divides"} | ({"norm_eps"} if model.config.norm == "none" else set())
+        idle |= {"sigmoid_attention"} if model.config.attention == "softmax" else set()
         for name in weights.keys() - idle:
             found = outputs(weights | {name: 1.001 * weights[name]})
             assert float((found - expected).abs().max()) > 1e-9, name

@@ -11,6 +11,7 @@ from models import elements_of, energy_of, graph_of, random_model
 from scipy.spatial.transform import Rotation
 from tolerances import FINITE_DIFFERENCES, INVARIANCE
 
+from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.model.radial import polynomial_envelope
 
@@ -137,6 +138,8 @@ def test_mirror_images_differ_only_with_so3_paths():
     assert abs(energy_of(broken, mirror) - energy_of(broken, atoms)) > 1e-7
 
 
+#: Norms and attention weights for dynamics.
+SMOOTH = ({}, {"attention": "sigmoid"}, {"attention": "sigmoid", "norm": "none"})
 SYMMETRIC = {
     "CH4": structures.methane,
     "CO2": structures.carbon_dioxide,
@@ -158,11 +161,12 @@ def stiffness(model, atoms: Atoms) -> np.ndarray:
     return np.array(values)
 
 
+@pytest.mark.parametrize("options", SMOOTH)
 @pytest.mark.parametrize("n_layers", (1, 3, 6))
 @pytest.mark.parametrize("name", SYMMETRIC)
-def test_forces_are_linear_near_symmetric_environments(name, n_layers):
+def test_forces_are_linear_near_symmetric_environments(name, n_layers, options):
     atoms = SYMMETRIC[name]()
-    model = random_model(elements_of(atoms), n_layers=n_layers)
+    model = random_model(elements_of(atoms), n_layers=n_layers, **options)
     values = stiffness(model, atoms)
     assert values.min() * values.max() > 0, values
     assert abs(values).max() < 3 * abs(values).min(), values
@@ -187,10 +191,11 @@ def crossing_slopes(model, offsets: np.ndarray) -> np.ndarray:
     return np.array(slopes)
 
 
+@pytest.mark.parametrize("options", SMOOTH)
 @pytest.mark.parametrize("l_max", (1, 2))
-def test_energy_has_two_continuous_derivatives_at_the_cutoff(l_max):
+def test_energy_has_two_continuous_derivatives_at_the_cutoff(l_max, options):
     """E, E' and E'' on both sides of the cutoff meet: their differences shrink with the distance to it."""
-    model = random_model(("C", "H", "O"), l_max=l_max, n_layers=3)
+    model = random_model(("C", "H", "O"), l_max=l_max, n_layers=3, **options)
     jumps = []
     for gap in (4e-3, 4e-4):
         below = np.diff(crossing_slopes(model, np.array([-gap, -gap / 2])))[0] / (gap / 2)
@@ -228,6 +233,8 @@ OTHER_SETTINGS = (
     {"pair_embedding": "sum"},
     {"path_weights": "separate"},
     {"path_weights": "separate", "l_max": 2, "paths": "so3"},
+    {"attention": "sigmoid"},
+    {"attention": "sigmoid", "norm": "none", "l_max": 2},
 )
 
 
@@ -270,3 +277,21 @@ def test_float32_agrees_with_float64():
     assert (rounded - exact).abs().max() < 1e-4 * exact.abs().max()
     again = single.in_dtype(torch.float64)
     assert torch.equal(again.network.geometry.coupling.tensor, model.network.geometry.coupling.tensor)
+
+
+def test_an_edge_of_sigmoid_attention_does_not_see_the_others():
+    """Weights of two edges together are those of each alone; those of a softmax are not."""
+    contributions = {}
+    for attention in ("sigmoid", "softmax"):
+        block = random_model(("H",), n_layers=1, attention=attention).network.layers[0].attention.softmax
+        logits, envelope = torch.tensor([[0.3], [1.1]], dtype=torch.float64).repeat(1, 4), torch.tensor([0.9, 0.5])
+        both = block(logits, envelope, torch.tensor([0, 0]), 1)
+        alone = torch.cat([block(logits[k : k + 1], envelope[k : k + 1], torch.tensor([0]), 1) for k in (0, 1)])
+        contributions[attention] = float((both - alone).detach().abs().max())
+    assert contributions["sigmoid"] == 0.0
+    assert contributions["softmax"] > 0.1
+
+
+def test_sigmoid_attention_is_not_of_the_paper():
+    with pytest.raises(TDNError, match="attention is 'sigmoid' but setting is 'paper'"):
+        ModelConfig.paper(("H",), attention="sigmoid")

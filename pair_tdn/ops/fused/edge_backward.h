@@ -94,8 +94,13 @@ template <typename T, int L, Form FORM> class EdgeBackward : public EdgeWork<T, 
 
   /// D_h = sum over the channels of a head of dO * O, the same for all edges of a center: what the
   /// softmax takes off the gradient of each weight.
+  /// Sigmoids lose nothing.
   void center_terms(const Segment &part, const T *grad_attended)
   {
+    if (model.sigmoid_attention > T(0)) {
+      for (int h = 0; h < model.n_heads; ++h) total[h] = 0;
+      return;
+    }
     const T *gradient = grad_attended + row(part.center);
     const T *out = arrays.attended + part.center * static_cast<ptrdiff_t>(arrays.d_out) * stride;
     sum_heads(total, [&](int v) TDN_FLATTEN {
@@ -163,6 +168,7 @@ template <typename T, int L, Form FORM> class EdgeBackward : public EdgeWork<T, 
   }
 
   /// dlogit_h = A_h (dA_h - D_h); the envelope scales A_h, so it gets d log u / dr of the same.
+  /// With sigmoids s_h = A_h / (scale u), D_h = 0 and the logit gets 1 - s_h of it.
   TDN_INLINE void backward_logits(int e, const T *attention, T *logits)
   {
     T all_heads = 0;
@@ -171,6 +177,11 @@ template <typename T, int L, Form FORM> class EdgeBackward : public EdgeWork<T, 
       all_heads += by_attention[h];
     }
     block->by_length[e] = all_heads * block->log_slope[e];
+    if (model.sigmoid_attention > T(0)) {
+      const T most = model.sigmoid_attention * block->envelope[e];
+      for (int h = 0; h < model.n_heads && most > T(0); ++h)
+        by_attention[h] *= T(1) - attention[h] / most;
+    }
     for (int v = 0; v < stride; v += LANES<T>) {
       const V x = load(logits + v), s = sigmoid<T>(x);
       const V slope = T(0.2) + T(0.8) * s * (T(1) + x * (T(1) - s));

@@ -1,5 +1,5 @@
-// The forward pass of the edge work: softmax block by block, and the sum over the edges of a
-// center.
+// The forward pass of the edge work: attention weights block by block, and the sum over the edges
+// of a center.
 #pragma once
 
 #include "edge_work.h"
@@ -112,13 +112,19 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
 
   static void exponentials(T *x, int n)
   {
+    for_vectors(x, n, [](V y) TDN_FLATTEN { return exp_of<T>(y); });
+  }
+
+  /// x = f(x) on n numbers
+  template <typename Function> TDN_INLINE static void for_vectors(T *x, int n, Function f)
+  {
     constexpr int N = LANES<T>;
     int k = 0;
-    for (; k + N <= n; k += N) store(x + k, exp_of<T>(load(x + k)));
+    for (; k + N <= n; k += N) store(x + k, f(load(x + k)));
     if (k == n) return;
     T rest[N] = {};
     for (int l = 0; k + l < n; ++l) rest[l] = x[k + l];
-    store(rest, exp_of<T>(load(rest)));
+    store(rest, f(load(rest)));
     for (int l = 0; k + l < n; ++l) x[k + l] = rest[l];
   }
 
@@ -143,12 +149,28 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
     }
   }
 
+  /// Logits of a segment -> scale u sigmoid(logit + constant).
+  void sigmoids(const Segment &part)
+  {
+    const int heads = model.n_heads, n = (part.end - part.begin) * heads;
+    T *const of_segment = probabilities + part.begin * heads;
+    for (int e = part.begin; e < part.end; ++e)
+      for (int h = 0; h < heads; ++h) probabilities[e * heads + h] += layer.constant[h];
+    for_vectors(of_segment, n, [](V x) TDN_FLATTEN { return sigmoid<T>(x); });
+    for (int e = part.begin; e < part.end; ++e) {
+      const T factor = model.sigmoid_attention * block->envelope[e];
+      for (int h = 0; h < heads; ++h) probabilities[e * heads + h] *= factor;
+    }
+  }
+
   void forward_segment(const Segment &part, T *attended)
   {
     const int heads = model.n_heads;
+    const bool competing = model.sigmoid_attention == T(0);
     T *const out = attended + row(part.center);
-    softmax(part);
-    if (!part.starts) {
+    if (competing) softmax(part);
+    else sigmoids(part);
+    if (competing && !part.starts) {
       for (int64_t e = edges.first[part.center]; e < block->begin; ++e)
         for (int h = 0; h < heads; ++h) arrays.attention[e * heads + h] *= rescale[h];
       scale_rows(out);
@@ -158,7 +180,7 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
         arrays.attention[(block->begin + e) * heads + h] = probabilities[e * heads + h];
     if (arrays.d_out == 1) add_segment<1>(part, out);
     else add_segment<D>(part, out);
-    if (part.ends) normalize_center(part, out);
+    if (competing && part.ends) normalize_center(part, out);
   }
 
   /// z of an edge at channels v ..

@@ -22,6 +22,8 @@ template <typename T> struct Model {
   T cutoff;
   int envelope_power;    // 0: no envelope (paper)
   T norm_eps, silu_scale, sigmoid_scale;
+  bool norm_divides;      // false: norms are their weights and biases alone
+  T sigmoid_attention;    // scale of sigmoids in the place of the softmax; 0: softmax
 
   /// K_ki = sum of value * Y_j, sorted by (k, i); entry(k, i) starts at first_term[k * d + i].
   struct Term {
@@ -99,7 +101,7 @@ enum Stage {
   GEOMETRY,     ///< K, envelope, places in tables, and from their gradients to the edge vectors
   MESSAGES,     ///< gather, radial weights, first product with K, and scatter of gradients
   PRODUCTS,     ///< matrix products of edges
-  ATTENTION,    ///< logits, softmax, gates, second product with K
+  ATTENTION,    ///< logits, attention weights, gates, second product with K
   N_STAGES
 };
 

@@ -2,6 +2,7 @@
 // adjoints.
 #pragma once
 
+#include "coupling.h"
 #include "gemm.h"
 #include "kernels.h"
 
@@ -12,10 +13,14 @@ template <typename T> class NodeKernel {
   using V = Vec<T>;
   explicit NodeKernel(const fused::Model<T> &m) : model(m), stride(m.stride) {}
 
-  /// y = norm(x) for n atoms; the first `d` rows of each, x has rows of d_x per atom.
+  /// y = norm(x) for n atoms of d rows
   void norm(const fused::Norm<T> &w, const T *x, T *y, int n, int d) const
   {
     for (int i = 0; i < n; ++i, x += d * stride, y += d * stride) {
+      if (!model.norm_divides) {
+        weigh_rows(w, x, y, d);
+        continue;
+      }
       norm_scalar(w, x, y);
       for (int l = 1; l * l < d; ++l)
         norm_degree(w.weight + l * stride, l, x + l * l * stride, y + l * l * stride);
@@ -26,6 +31,10 @@ template <typename T> class NodeKernel {
   void norm_vjp(const fused::Norm<T> &w, const T *x, const T *grad_y, T *grad_x, int n, int d) const
   {
     for (int i = 0; i < n; ++i, x += d * stride, grad_y += d * stride, grad_x += d * stride) {
+      if (!model.norm_divides) {
+        weigh_rows_vjp(w, grad_y, grad_x, d);
+        continue;
+      }
       norm_scalar_vjp(w, x, grad_y, grad_x);
       for (int l = 1; l * l < d; ++l)
         norm_degree_vjp(w.weight + l * stride, l, x + l * l * stride, grad_y + l * l * stride,
@@ -98,6 +107,25 @@ template <typename T> class NodeKernel {
  private:
   const fused::Model<T> &model;
   const int stride;
+
+  /// What is left of a norm that divides by nothing: a weight for each degree, the scalar's bias.
+  void weigh_rows(const fused::Norm<T> &w, const T *x, T *y, int d) const
+  {
+    for (int k = 0; k < d; ++k)
+      for (int v = 0; v < stride; v += LANES<T>) {
+        const V weighed = load(x + k * stride + v) * load(w.weight + degree_of(k) * stride + v);
+        store(y + k * stride + v, k == 0 ? weighed + load(w.bias + v) : weighed);
+      }
+  }
+  void weigh_rows_vjp(const fused::Norm<T> &w, const T *grad_y, T *grad_x, int d) const
+  {
+    for (int k = 0; k < d; ++k)
+      for (int v = 0; v < stride; v += LANES<T>) {
+        T *to = grad_x + k * stride + v;
+        store(to, load(to) +
+                      load(grad_y + k * stride + v) * load(w.weight + degree_of(k) * stride + v));
+      }
+  }
 
   void norm_scalar(const fused::Norm<T> &w, const T *x, T *y) const
   {

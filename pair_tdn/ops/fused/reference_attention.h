@@ -42,7 +42,8 @@ template <typename T> class Attention {
       make_logits();
       sum_logits(attention_of(e));
     }
-    softmax(i);
+    if (m.sigmoid_attention > T(0)) sigmoids(i);
+    else softmax(i);
     clear(attended, row_size(m) * arrays.d_out);
     for (int64_t e = edges.first[i]; e < edges.first[i + 1]; ++e) {
       make_message(e, center);
@@ -54,7 +55,7 @@ template <typename T> class Attention {
   }
 
   /// grad_o of the center -> added to grad_c, to the rows of neighbors and to the edges' gradients.
-  /// The softmax needs the mean of the gradients with respect to its weights,
+  /// The softmax needs the mean of the gradients with respect to its weights (sigmoids do not),
   ///   sum_e A_h dA_h = <grad_o, o> over the channels of head h, because dA_h = <grad_o, w K z>.
   void backward(int64_t i, const T *center, const T *attended, const T *grad_attended,
                 T *grad_center, T *grad_rows)
@@ -67,7 +68,7 @@ template <typename T> class Attention {
       make_values();
       clear_gradients();
       out_vjp(attention_of(e), grad_attended);
-      softmax_vjp(attention_of(e));
+      weights_vjp(attention_of(e));
       message_vjp();
       add(grad_sum, grad_center, width);    // s = a_j + c_i
       add(grad_sum, grad_rows + static_cast<ptrdiff_t>(target[e]) * width, width);
@@ -136,15 +137,29 @@ template <typename T> class Attention {
     }
   }
 
-  /// dlogit_h = A_h (dA_h - mean), and because u scales exp(logit), d log u = sum_h dlogit_h. Then
-  /// dlogits_c = dlogit_h q_c lrelu'(logits_c).
-  void softmax_vjp(const T *attention)
+  /// A_h = scale u sigmoid(logit_h + constant_h), without a sum over edges.
+  void sigmoids(int64_t i)
   {
+    for (int64_t e = edges.first[i]; e < edges.first[i + 1]; ++e)
+      for (int h = 0; h < m.n_heads; ++h) {
+        T &a = attention_of(e)[h];
+        a = m.sigmoid_attention * Envelope<T>(m, length_of(edges, e)).value *
+            sigmoid(a + layer.constant[h]);
+      }
+  }
+
+  /// Softmax: dlogit_h = A_h (dA_h - mean), and because u scales exp(logit), d log u = sum_h
+  /// dlogit_h. Sigmoids s_h: d log u = sum_h A_h dA_h, dlogit_h = A_h dA_h (1 - s_h). Then
+  /// dlogits_c = dlogit_h q_c lrelu'(logits_c).
+  void weights_vjp(const T *attention)
+  {
+    const bool sigmoids = m.sigmoid_attention > T(0);
     for (int h = 0; h < m.n_heads; ++h) {
-      const T grad_logit = attention[h] * (grad_attention[h] - mean_gradient[h]);
-      grad_attention[h] = grad_logit;
-      if (edge.envelope > T(0))    // else A_h = 0
-        edge.by_length += grad_logit * edge.envelope_slope / edge.envelope;
+      T &grad = grad_attention[h];
+      grad = attention[h] * (sigmoids ? grad : grad - mean_gradient[h]);
+      if (!(edge.envelope > T(0))) continue;    // A_h = 0
+      edge.by_length += grad * edge.envelope_slope / edge.envelope;
+      if (sigmoids) grad *= T(1) - attention[h] / (m.sigmoid_attention * edge.envelope);
     }
     for (int c = 0; c < m.n_channels; ++c)
       grad_logits[c] +=

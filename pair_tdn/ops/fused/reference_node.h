@@ -117,11 +117,30 @@ template <typename T> T size_of(const Model<T> &m, const T *x, int count)
   return std::sqrt(square + m.norm_eps);
 }
 
+/// Norms that divide by nothing: y = x w_l, and b on the scalar row.
+template <typename T> void weigh_rows(const Model<T> &m, const Norm<T> &w, const T *x, T *y, int d)
+{
+  const int n = m.n_channels;
+  for (int l = 0; l * l < d; ++l)
+    for (int c = l * l * n; c < (l + 1) * (l + 1) * n; ++c) y[c] = x[c] * w.weight[l * n + c % n];
+  for (int c = 0; c < n; ++c) y[c] += w.bias[c];
+}
+
+template <typename T>
+void weigh_rows_vjp(const Model<T> &m, const Norm<T> &w, const T *grad_y, T *grad_x, int d)
+{
+  const int n = m.n_channels;
+  for (int l = 0; l * l < d; ++l)
+    for (int c = l * l * n; c < (l + 1) * (l + 1) * n; ++c)
+      grad_x[c] += grad_y[c] * w.weight[l * n + c % n];
+}
+
 /// Scalar row: y = (x - mean) / sigma w_0 + b. Rows of degree l >= 1: y = x / size w_l, where
 /// `size` is that of all 2 l + 1 rows.
 template <typename T> void norm(const Model<T> &m, const Norm<T> &w, const T *x, T *y, int d)
 {
   const int n = m.n_channels;
+  if (!m.norm_divides) return weigh_rows(m, w, x, y, d);
   const Moments<T> moments(x, n);
   for (int c = 0; c < n; ++c)
     y[c] = (x[c] - moments.mean) / moments.sigma * w.weight[c] + w.bias[c];
@@ -139,6 +158,7 @@ template <typename T>
 void norm_vjp(const Model<T> &m, const Norm<T> &w, const T *x, const T *grad_y, T *grad_x, int d)
 {
   const int n = m.n_channels;
+  if (!m.norm_divides) return weigh_rows_vjp(m, w, grad_y, grad_x, d);
   const Moments<T> moments(x, n);
   const auto z_of = [&](int c) { return (x[c] - moments.mean) / moments.sigma; };
   T mean_g = 0, mean_gz = 0;

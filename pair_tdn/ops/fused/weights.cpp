@@ -23,6 +23,8 @@ WeightPacker<T>::WeightPacker(const NamedTensors &named, const fused::Kernels<T>
   model_.cutoff = static_cast<T>(number("cutoff"));
   model_.envelope_power = static_cast<int>(number("envelope_power"));
   model_.norm_eps = static_cast<T>(number("norm_eps"));
+  model_.norm_divides = number("norm_divides", 1) != 0;
+  model_.sigmoid_attention = static_cast<T>(number("sigmoid_attention", 0));
   model_.silu_scale = static_cast<T>(number("silu_scale"));
   model_.sigmoid_scale = static_cast<T>(number("sigmoid_scale"));
   model_.channel_mask = padded(at::ones({model_.n_channels}));
@@ -41,6 +43,11 @@ template <typename T> at::Tensor WeightPacker<T>::need(const std::string &name) 
 template <typename T> double WeightPacker<T>::number(const std::string &name) const
 {
   return need(name).template item<double>();
+}
+
+template <typename T> double WeightPacker<T>::number(const std::string &name, double of_older) const
+{
+  return named_.contains(name) ? number(name) : of_older;
 }
 
 template <typename T> const T *WeightPacker<T>::keep(const at::Tensor &values)
@@ -111,6 +118,8 @@ template <typename T> fused::Layer<T> WeightPacker<T>::edge_layer(const std::str
   out.query = padded(need(prefix + "query").flatten());
   const auto constant = need(prefix + "constant");
   if (constant.numel() > 0) out.constant = keep(constant);
+  else if (model_.sigmoid_attention > 0)
+    throw Error("the archive has no values in '" + prefix + "constant': deploy the model anew");
   return out;
 }
 

@@ -31,6 +31,8 @@ template <typename T> class TDN_EXPORT WeightPacker {
   const fused::Model<T> &model() const { return model_; }
   at::Tensor need(const std::string &name) const;
   double number(const std::string &name) const;
+  /// Of archives older than the number: what they were made with.
+  double number(const std::string &name, double of_older) const;
   /// A copy whose last dimension, the channels, is padded.
   const T *padded(const at::Tensor &rows);
   fused::Linear<T> linear(const at::Tensor &weight, const at::Tensor &bias = {});

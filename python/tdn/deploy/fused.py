@@ -5,6 +5,8 @@ Names of the weights; d = (l_max + 1)^2 components, C channels, H heads, linear 
     coupling (d, d, d)                    K_ki = sum_j M_kij Y_j, Y component-normalized
     cutoff, envelope_power ()             angstrom; power 0: no envelope (paper)
     norm_eps ()                           of norms of l >= 1; those of scalars have 1e-5
+    norm_divides ()                       0: norms are their weights and biases alone
+    sigmoid_attention ()                  scale of sigmoids in the softmax's place; 0: softmax
     silu_scale, sigmoid_scale, n_layers ()
     embedding.elements (n_elements, C)    added to the scalar row
     embedding.edge_bias (C)               added to the scalar row once for each edge of the center
@@ -165,6 +167,8 @@ class EagerTwin:
     def norm(self, x: Tensor, name: str) -> Tensor:
         """Norm of each degree, (n, d, C)."""
         weight, bias = self.weights[name + ".weight"], self.weights[name + ".bias"]
+        if not self.weights["norm_divides"]:
+            return add_to_scalars(x * weight.index_select(0, self.degrees), bias)
         blocks = [F.layer_norm(x[:, :1], [x.size(2)], weight[0], bias, 1e-5)]
         for degree in range(1, self.l_max + 1):
             block = x[:, degree**2 : (degree + 1) ** 2]
@@ -184,7 +188,7 @@ class EagerTwin:
         weight = self.radial(edges, block).unflatten(1, (-1, merged.size(2)))  # (n_edges, W, C)
         message = product(edges.by_path, merged, weight)
         values, logits = self.gated(message, block + ".edge")
-        shares = self.softmax(self.logits(logits, block), edges, block)  # (n_edges, H)
+        shares = self.shares(self.logits(logits, block), edges, block)  # (n_edges, H)
         shares = shares.repeat_interleave(values.size(2) // shares.size(1), dim=1)
         return edges.sum_to_centers(product(edges.by_path, values, weight) * shares.unsqueeze(1))
 
@@ -192,6 +196,14 @@ class EagerTwin:
         """SmoothLeakyReLU, x (0.2 + 0.8 sigmoid(x)), times the query of each head: (n_edges, C) -> (n_edges, H)."""
         query = self.weights[block + ".query"]
         return ((logits * (0.2 + 0.8 * torch.sigmoid(logits))).view(-1, *query.shape) * query).sum(-1)
+
+    def shares(self, logits: Tensor, edges: Edges, block: str) -> Tensor:
+        """Attention weights, (n_edges, H): softmax, or scale u sigmoid(l + constant)."""
+        scale = self.weights["sigmoid_attention"]
+        if scale:
+            weights = torch.sigmoid(logits + self.weights[block + ".constant"])
+            return scale * edges.envelope.unsqueeze(-1) * weights
+        return self.softmax(logits, edges, block)
 
     def softmax(self, logits: Tensor, edges: Edges, block: str) -> Tensor:
         """u exp(l) / (exp(constant) + sum of u exp(l)) over the edges of a center; no constant in the paper."""
@@ -228,7 +240,11 @@ class EagerTwin:
     def readout(self, x: Tensor) -> Tensor:
         """Value of each atom before scale and references, (n,)."""
         norm, hidden, out = "readout.norm", "readout.hidden", "readout.out"
-        scalar = F.layer_norm(x[:, 0], [x.size(2)], self.weights[norm + ".weight"], self.weights[norm + ".bias"], 1e-5)
+        weight, bias = self.weights[norm + ".weight"], self.weights[norm + ".bias"]
+        if self.weights["norm_divides"]:
+            scalar = F.layer_norm(x[:, 0], [x.size(2)], weight, bias, 1e-5)
+        else:
+            scalar = x[:, 0] * weight + bias
         inner = F.silu(F.linear(scalar, self.weights[hidden + ".weight"], self.weights[hidden + ".bias"]))
         return self.weights["silu_scale"] * (inner @ self.weights[out + ".weight"]) + self.weights[out + ".bias"]
 

@@ -87,6 +87,7 @@ class DeployedNetwork(Network):
         self.n_knots = n_knots
         self.n_components = config.n_components
         self.sigmoid_scale = SIGMOID_SCALE if config.smooth else 1.0
+        self.sigmoid_attention = float(self.layers[0].attention.softmax.scale)
         self.register_buffer("component_of_row", component_of_row(config), persistent=False)
 
     @torch.jit.export
@@ -133,6 +134,8 @@ class DeployedNetwork(Network):
             "cutoff": cutoff,
             "envelope_power": float(self.geometry.power) if self.smooth else 0.0,
             "norm_eps": self.norm.eps,
+            "norm_divides": float(self.norm.divides),
+            "sigmoid_attention": self.sigmoid_attention,
             "silu_scale": self.silu_scale,
             "sigmoid_scale": self.sigmoid_scale,
             "n_layers": float(len(self.layers)),

@@ -41,6 +41,8 @@ class EnvelopeSoftmax(nn.Module):
     The constant keeps the sum smooth when the last neighbor leaves. In the paper's setting u = 1 and no constant.
     """
 
+    scale = 0.0  # of sigmoids, see EnvelopeSigmoid
+
     def __init__(self, n_heads: int, smooth: bool) -> None:
         super().__init__()
         self.constant = nn.Parameter(torch.zeros(n_heads)) if smooth else None
@@ -68,6 +70,25 @@ class EnvelopeSoftmax(nn.Module):
         return numerator / total.index_select(0, center)
 
 
+class EnvelopeSigmoid(nn.Module):
+    """Weights of edges that do not depend on the other edges of their center (md, ``attention: sigmoid``).
+
+    attention_ij = 2 / sqrt(average degree) u_ij sigmoid(logit_ij + constant)
+
+    A sum over neighbors with a gate for each head (sigmoid attention: Ramapuram et al. 2024, arXiv 2409.04431). The
+    scale gives the sum of about (average degree) messages, each halved at first, the size of one message.
+    """
+
+    def __init__(self, n_heads: int, avg_degree: float) -> None:
+        super().__init__()
+        self.constant = nn.Parameter(torch.zeros(n_heads))
+        self.scale = 2.0 / math.sqrt(avg_degree)
+
+    def forward(self, logits: Tensor, envelope: Tensor, center: Tensor, n_owned: int) -> Tensor:
+        """Logits (n_edges, H), envelope (n_edges,) -> attention (n_edges, H)."""
+        return self.scale * envelope.unsqueeze(-1) * torch.sigmoid(logits + self.constant)
+
+
 class Attention(nn.Module):
     """One attention block; ``send`` is node-wise, ``receive`` works on edges."""
 
@@ -89,7 +110,11 @@ class Attention(nn.Module):
         head_width = n_channels // config.n_heads
         bound = math.sqrt(6.0 / (config.n_heads + head_width))
         self.query = nn.Parameter(torch.empty(config.n_heads, head_width).uniform_(-bound, bound))
-        self.softmax = EnvelopeSoftmax(config.n_heads, config.smooth)
+        self.softmax: EnvelopeSoftmax | EnvelopeSigmoid  # under one name in checkpoints
+        if config.attention == "sigmoid":
+            self.softmax = EnvelopeSigmoid(config.n_heads, config.avg_degree)
+        else:
+            self.softmax = EnvelopeSoftmax(config.n_heads, config.smooth)
         self.gate = Gate(config.smooth)
         self.product = make_product(config)
         self.out = SharedLinear(n_channels, n_channels)
@@ -130,10 +155,9 @@ class Layer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        smooth_norm = config.norm == "smooth"
-        self.attention_norm = EquivariantNorm(config.l_max, config.n_channels, smooth_norm)
+        self.attention_norm = EquivariantNorm(config.l_max, config.n_channels, config.norm)
         self.attention = Attention(config)
-        self.feed_forward_norm = EquivariantNorm(config.l_max, config.n_channels, smooth_norm)
+        self.feed_forward_norm = EquivariantNorm(config.l_max, config.n_channels, config.norm)
         self.feed_forward = FeedForward(config.n_channels, config.smooth)
 
     @torch.jit.export
@@ -155,7 +179,7 @@ class ForceHead(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.norm = EquivariantNorm(config.l_max, config.n_channels, config.norm == "smooth")
+        self.norm = EquivariantNorm(config.l_max, config.n_channels, config.norm)
         self.attention = Attention(config)
         self.project = nn.Linear(config.n_channels, 1, bias=False)
 

@@ -10,7 +10,8 @@ from tdn.model.clebsch_gordan import PATHS, admissible_paths
 from tdn.model.settings import Settings, is_whole
 
 SETTINGS = ("md", "paper")
-NORMS = ("smooth", "layer")
+NORMS = ("smooth", "layer", "none")
+ATTENTIONS = ("softmax", "sigmoid")
 RADIAL_NORMS = ("layer", "none")
 PATH_WEIGHTS = ("shared", "separate")
 PAIR_EMBEDDINGS = ("auto", "pair", "sum")
@@ -53,8 +54,11 @@ class ModelConfig(Settings):
     #: radial weights of an edge and channel: one for all paths ("shared", the paper's path sharing) or one for each
     #: ("separate", as in networks built on e3nn)
     path_weights: str = "shared"
-    #: norm of the l >= 1 features: "smooth" (divide by sqrt(mean square + 1)) or "layer" (published, eps 1e-5)
+    #: norm of the features: LayerNorm of scalars, and l >= 1 divided by sqrt(mean square + 1) ("smooth") or by
+    #: sqrt(mean square + 1e-5) ("layer", published); or weights and biases alone ("none")
     norm: str = "smooth"
+    #: weights of a center's edges: "softmax" (published), in which edges compete, or "sigmoid", each edge alone (md)
+    attention: str = "softmax"
     #: how radial networks see the two elements: "pair", "sum" or "auto" (md)
     pair_embedding: str = "auto"
     #: mean number of neighbors in the training data; scales the degree embedding
@@ -80,6 +84,7 @@ class ModelConfig(Settings):
             "paths": PATHS,
             "path_weights": PATH_WEIGHTS,
             "norm": NORMS,
+            "attention": ATTENTIONS,
             "radial_norm": RADIAL_NORMS,
             "pair_embedding": PAIR_EMBEDDINGS,
             "forces": ("gradient", "direct"),
@@ -88,6 +93,11 @@ class ModelConfig(Settings):
             value = getattr(self, name)
             if value not in allowed:
                 raise TDNError(f"model option {name} is {value!r}; use one of {', '.join(allowed)}")
+        if self.attention == "sigmoid" and not self.smooth:
+            raise TDNError(
+                "model option attention is 'sigmoid' but setting is 'paper', whose attention is a softmax; set "
+                "attention: softmax, or setting: md"
+            )
         if self.forces == "direct" and not self.direct_forces:
             raise TDNError("model option forces is 'direct' but direct_forces is false; set direct_forces: true")
 

@@ -41,25 +41,32 @@ class EquivariantNorm(nn.Module):
 
     Scalars: centered over channels, divided by sqrt(mean square + 1e-5). Degrees l >= 1: divided by
     sqrt(mean square + eps) with the mean over components and channels. The published eps of 1e-5 multiplies vanishing
-    features by 316 at every norm and makes forces explode near symmetric environments; ``smooth`` uses eps = 1, the
-    features' natural size.
+    features by 316 at every norm and makes forces explode near symmetric environments; "smooth" uses eps = 1, the
+    features' natural size. "none" divides by nothing: the weights and the bias alone, which still tell the degrees
+    apart before linear maps that they share.
     """
 
-    def __init__(self, l_max: int, n_channels: int, smooth: bool) -> None:
+    def __init__(self, l_max: int, n_channels: int, kind: str) -> None:
         super().__init__()
         self.l_max = l_max
-        self.eps = 1.0 if smooth else 1e-5
+        self.divides = kind != "none"
+        self.eps = 1e-5 if kind == "layer" else 1.0
         self.weight = nn.Parameter(torch.ones(l_max + 1, n_channels))
         self.bias = nn.Parameter(torch.zeros(n_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, d, C) -> (n, d, C)."""
         n_channels = x.size(2)
-        blocks = [F.layer_norm(x[:, :1], [n_channels], self.weight[0], self.bias, 1e-5)]
+        if self.divides:
+            blocks = [F.layer_norm(x[:, :1], [n_channels], self.weight[0], self.bias, 1e-5)]
+        else:
+            blocks = [x[:, :1] * self.weight[0] + self.bias]
         for degree in range(1, self.l_max + 1):
             block = x[:, degree * degree : (degree + 1) * (degree + 1)]
-            mean_square = (block * block).mean(dim=[1, 2], keepdim=True)
-            blocks.append(block * torch.rsqrt(mean_square + self.eps) * self.weight[degree])
+            if self.divides:
+                mean_square = (block * block).mean(dim=[1, 2], keepdim=True)
+                block = block * torch.rsqrt(mean_square + self.eps)
+            blocks.append(block * self.weight[degree])
         return torch.cat(blocks, dim=1)
 
 

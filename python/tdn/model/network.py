@@ -124,7 +124,7 @@ class Network(nn.Module):
         self.geometry = EdgeFeatures(config, fitted)
         self.embedding = Embedding(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
-        self.norm = EquivariantNorm(config.l_max, config.n_channels, config.norm == "smooth")
+        self.norm = EquivariantNorm(config.l_max, config.n_channels, config.norm)
         self.head_hidden = nn.Linear(config.n_channels, config.n_channels)
         self.head_out = nn.Linear(config.n_channels, 1)
         nn.init.zeros_(self.head_hidden.bias)
