@@ -20,6 +20,8 @@ KEY = "architecture"
 KINDS: dict[str, type[Settings]] = {kind.architecture: kind for kind in (ModelConfig, SchNetConfig, PaiNNConfig)}
 #: Options that mean the same in every architecture.
 COMMON = tuple(field.name for field in fields(Settings))
+#: What a TDN was before an option existed: files without the option mean this, not today's default.
+BEFORE = {"attention": "softmax"}
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[type[Settings], dict[str, Any]]:
@@ -36,14 +38,17 @@ def split_options(options: Mapping[str, Any]) -> tuple[type[Settings], dict[str,
     return KINDS[name], {option: value for option, value in options.items() if option != KEY}
 
 
-def config_from_dict(options: Mapping[str, Any]) -> Settings:
-    """Settings from plain types, with or without the name of their architecture."""
+def stored_config(options: Mapping[str, Any]) -> Settings:
+    """Settings from plain types of a checkpoint or an archive, with or without the name of their architecture.
+
+    The file may be older than some options.
+    """
     kind, rest = split_options(options)
-    return kind.from_dict(rest)
+    return kind.from_dict({**BEFORE, **rest} if kind is ModelConfig else rest)
 
 
 def config_to_dict(config: Settings) -> dict[str, Any]:
-    """Plain types from which ``config_from_dict`` makes the same settings."""
+    """Plain types from which ``stored_config`` makes the same settings."""
     return {KEY: config.architecture, **config.to_dict()}
 
 

@@ -112,11 +112,12 @@ def test_separate_path_weights(options, engine, tmp_path):
 
 @pytest.mark.parametrize("n_ranks", (1, 2, 4))
 @pytest.mark.parametrize("engine", ("fused", "script"))
+@pytest.mark.parametrize("attention", ("sigmoid", "softmax"))
 @pytest.mark.parametrize("norm", ("smooth", "none"))
-def test_sigmoid_attention(norm, engine, n_ranks, tmp_path):
+def test_attention_and_norms(norm, attention, engine, n_ranks, tmp_path):
     """On four ranks in a row some have no atoms."""
     atoms = structures.slab()
-    model = random_model(elements_of(atoms), l_max=2, attention="sigmoid", norm=norm)
+    model = random_model(elements_of(atoms), l_max=2, attention=attention, norm=norm)
     write_archive(model, tmp_path / "model.tdn.pt", torch.float64)
     style = f"tdn device cpu engine {engine}"
     commands = f"processors 1 1 {n_ranks}"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from ase import Atoms
 
-from tdn.architectures import build_model, config_from_dict
+from tdn.architectures import build_model, stored_config
 from tdn.model.potential import Potential
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -30,7 +30,7 @@ def random_baseline(architecture: str, elements: tuple[str, ...], **changes: Any
     """Small model with seeded weights, float64."""
     torch.manual_seed(0)
     options = {"architecture": architecture, "elements": elements, "cutoff": 4.5, **SMALL[architecture], **changes}
-    model = build_model(config_from_dict(options)).double().eval()
+    model = build_model(stored_config(options)).double().eval()
     with torch.no_grad():  # biases start at zero, which would hide a wrong use of them
         for name, weight in model.named_parameters():
             if name.endswith("bias"):

@@ -18,20 +18,25 @@ from tdn.deploy.rewrite import deployable
 from tdn.deploy.write import save, script
 from tdn.model import TDN
 
-#: Channels that fill vectors and that do not, heads that do and that do not, every degree, both settings.
+COMPETING = {"attention": "softmax", "norm": "smooth"}
+#: Channels that fill vectors and that do not, heads that do and that do not, every degree, both settings, all norms and
+#: both kinds of attention.
 MODELS: dict[str, dict[str, Any]] = {
     "l0": {"l_max": 0, "n_channels": 6, "n_heads": 3},
     "l1": {"l_max": 1, "n_channels": 20, "n_heads": 4, "pair_embedding": "sum"},
     "l1 deep": {"l_max": 1, "n_channels": 8, "n_heads": 2, "n_layers": 4},
     "l1 wide": {"l_max": 1, "n_channels": 64, "n_heads": 1, "n_layers": 1},
-    "l2 so3": {"l_max": 2, "n_channels": 12, "n_heads": 3, "paths": "so3", "norm": "layer"},
-    "l1 bare": {"l_max": 1, "n_channels": 20, "n_heads": 4, "radial_norm": "none"},
-    "l1 sigmoid": {"l_max": 1, "n_channels": 20, "n_heads": 4, "attention": "sigmoid"},
-    "l2 sigmoid, no norm": {"l_max": 2, "n_channels": 12, "n_heads": 3, "attention": "sigmoid", "norm": "none"},
+    "l2 so3": {"l_max": 2, "n_channels": 12, "n_heads": 3, "paths": "so3", "norm": "layer", "attention": "softmax"},
+    "l1 bare": {"l_max": 1, "n_channels": 20, "n_heads": 4, "radial_norm": "none", "norm": "smooth"},
+    "l1 softmax": {"l_max": 1, "n_channels": 20, "n_heads": 4, **COMPETING},
+    "l1 wide softmax": {"l_max": 1, "n_channels": 64, "n_heads": 1, "n_layers": 1, **COMPETING},
+    "l2": {"l_max": 2, "n_channels": 12, "n_heads": 3},
+    "l2 softmax": {"l_max": 2, "n_channels": 12, "n_heads": 3, **COMPETING},
+    "l2 sigmoid, norm": {"l_max": 2, "n_channels": 20, "n_heads": 4, "norm": "smooth"},
     "l3": {"l_max": 3, "n_channels": 12, "n_heads": 4, "n_layers": 1},
     "cp": {"l_max": 1, "n_channels": 10, "n_heads": 10, "cp_rank": 6},
     "direct": {"l_max": 2, "n_channels": 6, "n_heads": 1, "direct_forces": True},
-    "direct sigmoid": {"l_max": 1, "n_channels": 6, "n_heads": 2, "direct_forces": True, "attention": "sigmoid"},
+    "direct softmax": {"l_max": 1, "n_channels": 6, "n_heads": 2, "direct_forces": True, **COMPETING},
     "paper": {"setting": "paper"},
     "paper gradient": {"setting": "paper", "direct_forces": False, "forces": "gradient", "l_max": 2, "n_channels": 20},
 }

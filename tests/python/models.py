@@ -16,6 +16,8 @@ from tdn.training.checkpoint import default_dtype
 def random_model(elements: tuple[str, ...], seed: int = 0, dtype: str = "float64", **options: Any) -> TDN:
     """md model with seeded weights of realistic size (the energy head is not started small as in training)."""
     settings = {"n_channels": 16, "n_layers": 2, "cutoff": 4.5, "radial_hidden": (16, 16)} | options
+    if settings.get("setting") == "paper":
+        settings = {"attention": "softmax"} | settings
     torch.manual_seed(seed)
     with default_dtype(dtype):
         model = TDN(ModelConfig(elements=elements, **settings))

@@ -16,7 +16,7 @@ from models import graph_of
 from tiny import changed, crystals, history, isolated, settings, start, write
 
 import tdn
-from tdn.architectures import config_from_dict, config_to_dict, with_architecture
+from tdn.architectures import config_to_dict, stored_config, with_architecture
 from tdn.ase import TDNCalculator
 from tdn.cli import main
 from tdn.errors import TDNError
@@ -126,16 +126,16 @@ class TestTraining:
 
 class TestChoice:
     def test_a_checkpoint_without_the_name_is_a_tdn(self):
-        config = config_from_dict({"elements": ["H"], "l_max": 2})
+        config = stored_config({"elements": ["H"], "l_max": 2})
         assert isinstance(config, ModelConfig) and config.l_max == 2
 
     @pytest.mark.parametrize("name", ["tdn", "painn"])
     def test_settings_come_back(self, name):
-        config = config_from_dict({"architecture": name, "elements": ["H", "O"], "n_layers": 5})
-        assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
+        config = stored_config({"architecture": name, "elements": ["H", "O"], "n_layers": 5})
+        assert stored_config(json.loads(json.dumps(config_to_dict(config)))) == config
 
     def test_defaults_are_those_of_table_6(self, architecture):
-        config = config_from_dict({"architecture": architecture, "elements": ["H"]})
+        config = stored_config({"architecture": architecture, "elements": ["H"]})
         assert (config.n_layers, config.n_channels) == (4, 128)
 
     @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ class TestChoice:
     def test_schnet_refuses_the_heaviest_elements(self):
         need("schnet")
         with pytest.raises(TDNError, match="elements holds Fm, but schnet knows elements up to atomic number 99; use"):
-            config_from_dict({"architecture": "schnet", "elements": ["Fm"]})
+            stored_config({"architecture": "schnet", "elements": ["Fm"]})
 
     def test_missing_library(self, monkeypatch):
         for name in [name for name in sys.modules if name.startswith("torch_geometric.")]:

@@ -25,8 +25,11 @@ MODELS = {
     "l3": {"l_max": 3, "n_channels": 6, "n_heads": 1},
     "l1 separate": {"l_max": 1, "n_channels": 12, "n_heads": 3, "path_weights": "separate"},
     "l2 separate": {"l_max": 2, "n_channels": 16, "n_heads": 4, "path_weights": "separate"},
-    "sigmoid": {"l_max": 2, "n_channels": 12, "n_heads": 3, "attention": "sigmoid"},
+    "l1 softmax": {"l_max": 1, "n_channels": 16, "n_heads": 4, "attention": "softmax"},
+    "l2 softmax": {"l_max": 2, "n_channels": 12, "n_heads": 3, "attention": "softmax"},
+    "l2 separate softmax": {"l_max": 2, "n_channels": 16, "path_weights": "separate", "attention": "softmax"},
     "many heads": {"l_max": 1, "n_channels": 20, "n_heads": 20},
+    "many heads softmax": {"l_max": 1, "n_channels": 20, "n_heads": 20, "attention": "softmax"},
     "paper": {"setting": "paper", "n_channels": 8, "n_heads": 2},
 }
 
@@ -146,14 +149,14 @@ def test_missing_weight_is_named():
 
 
 def test_sigmoids_need_their_constants():
-    layer = Layer(MODELS["sigmoid"])
+    layer = Layer(MODELS["l1"])
     layer.weights["constant"] = layer.weights["constant"][:0]
     with pytest.raises((RuntimeError, TDNError), match="no values in 'constant'"):
         layer.fused(layer.rows, layer.at_center, layer.vectors)
 
 
 def test_weights_of_older_archives_mean_softmax_and_norms():
-    layer = Layer(MODELS["l1"])
+    layer = Layer(MODELS["l1 softmax"])
     expected, _ = layer.fused(layer.rows, layer.at_center, layer.vectors)
     del layer.weights["sigmoid_attention"], layer.weights["norm_divides"]
     assert torch.equal(layer.fused(layer.rows, layer.at_center, layer.vectors)[0], expected)

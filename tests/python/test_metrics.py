@@ -112,7 +112,8 @@ class TestEvaluate:
     def test_energy_of_an_imported_model_is_per_atom(self, setting, per_atom):
         """The label is a total energy; the paper's model answers with an energy per atom."""
         options = {"n_channels": 4, "n_layers": 1, "n_heads": 2, "n_radial": 4, "radial_hidden": (4, 4)}
-        model = TDN(ModelConfig(("Cu", "Au"), setting=setting, cutoff=3.5, **options)).double()
+        attention = {"attention": "softmax"} if setting == "paper" else {}
+        model = TDN(ModelConfig(("Cu", "Au"), setting=setting, cutoff=3.5, **options, **attention)).double()
         atoms = crystals(2)
         graphs = [graph_from_atoms(frame, model.elements, model.cutoff, labels=True) for frame in atoms]
         graphs.append(graph_from_atoms(labeled(atoms[0] * (2, 1, 1)), model.elements, model.cutoff, labels=True))

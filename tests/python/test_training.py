@@ -120,6 +120,18 @@ class TestResume:
         start(folder, changed(content, "training", max_epochs=2), resume=True)
         assert len(history(folder)) == 2
 
+    def test_a_run_from_before_an_option_is_what_it_was(self, folder):
+        """Its checkpoint has no such option: today's default must neither load it nor go on with it."""
+        content = changed(settings(max_epochs=1), "model", attention="softmax")
+        start(folder, content)
+        for name in ("best.ckpt", "last.ckpt"):
+            stored = torch.load(folder / "run" / name)
+            del stored[KEY]["model_config"]["attention"], stored[KEY]["training"]["config"]["model"]["attention"]
+            torch.save(stored, folder / "run" / name)
+        assert load_model(folder / "run" / "best.ckpt").config.attention == "softmax"
+        with pytest.raises(TDNError, match=r"model\.attention is 'sigmoid' but the run to resume has 'softmax'; write"):
+            start(folder, settings(max_epochs=2), resume=True)
+
     def test_nothing_to_resume(self, folder):
         with pytest.raises(TDNError, match=r"last\.ckpt' does not exist"):
             start(folder, settings(), resume=True)

@@ -140,10 +140,10 @@ def test_section_that_is_no_mapping():
 
 
 def test_settings_stored_before_an_option_existed():
-    """A file without ``radial_norm`` has a model with norms."""
+    """A file without the options has a model with norms in its radial networks and a softmax."""
     stored = architectures.config_to_dict(ModelConfig(("H",)))
-    del stored["radial_norm"]
-    assert architectures.config_from_dict(stored) == ModelConfig(("H",), radial_norm="layer")
+    del stored["radial_norm"], stored["attention"]
+    assert architectures.stored_config(stored) == ModelConfig(("H",), radial_norm="layer", attention="softmax")
 
 
 def test_numbers_that_yaml_takes_for_words():

@@ -56,9 +56,9 @@ class ModelConfig(Settings):
     path_weights: str = "shared"
     #: norm of the features: LayerNorm of scalars, and l >= 1 divided by sqrt(mean square + 1) ("smooth") or by
     #: sqrt(mean square + 1e-5) ("layer", published); or weights and biases alone ("none")
-    norm: str = "smooth"
+    norm: str = "none"
     #: weights of a center's edges: "softmax" (published), in which edges compete, or "sigmoid", each edge alone (md)
-    attention: str = "softmax"
+    attention: str = "sigmoid"
     #: how radial networks see the two elements: "pair", "sum" or "auto" (md)
     pair_embedding: str = "auto"
     #: mean number of neighbors in the training data; scales the degree embedding
@@ -142,6 +142,7 @@ class ModelConfig(Settings):
             "radial_hidden": (64, 64),
             "paths": "so3",
             "norm": "layer",
+            "attention": "softmax",
             "avg_degree": 18.6,
             "avg_n_atoms": 36.6,
             "direct_forces": True,

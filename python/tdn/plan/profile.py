@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from ase import Atoms
 
+from tdn.architectures import stored_config
 from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph
 from tdn.deploy.deployed import DeployedModel
@@ -57,7 +58,8 @@ def profile(archive: str | Path, make_graph: Callable[[DeployedModel], Graph], r
     evaluator.start_times()
     for _ in range(repeats):
         evaluator.evaluate(*edges)
-    config = ModelConfig.from_dict(model.label["model_config"])
+    config = stored_config(model.label["model_config"])
+    assert isinstance(config, ModelConfig)
     n_atoms, n_edges = len(graph.species), len(graph.center)
     peak, product = _core.rates(model.dtype)
     return Profile(

@@ -90,11 +90,11 @@ def load_model(path: str | Path) -> Potential:
 
 def load_with_summary(path: str | Path) -> tuple[Potential, dict[str, Any]]:
     """Model of a checkpoint, and what it was trained on and its errors."""
-    from tdn.architectures import config_from_dict, model_from_state
+    from tdn.architectures import model_from_state, stored_config
 
     packed = read_checkpoint(path)[KEY]
     try:
-        model = model_from_state(config_from_dict(packed["model_config"]), packed["model_state"])
+        model = model_from_state(stored_config(packed["model_config"]), packed["model_state"])
         model.free_energies = free_energies(packed["training"], model.elements, model.energy_convention)
         return model, packed["training"]
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:

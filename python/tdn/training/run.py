@@ -11,9 +11,10 @@ from typing import Any
 import torch
 import yaml
 
-from tdn.architectures import build_model
+from tdn.architectures import build_model, config_to_dict, stored_config
 from tdn.errors import TDNError
 from tdn.model import TDN
+from tdn.model.settings import Settings
 from tdn.training.batching import build_loader
 from tdn.training.checkpoint import KEY, default_dtype, load_model, pack_model, plain, read_checkpoint
 from tdn.training.config import FREE_ON_RESUME, TrainConfig
@@ -67,6 +68,8 @@ def train(
         torch.set_num_threads(config.training.num_threads)
     start = open_start(config)
     data = prepare_data(config, start)
+    if resume:
+        check_same_model(data.model_config, read_checkpoint(folder / LAST)[KEY]["model_config"])
     module, told = build_module(config, data, start)
     if first:
         describe(module, data, [*notes(data), *told], tell)
@@ -103,6 +106,17 @@ def check_same_run(config: TrainConfig, before: dict[str, Any]) -> None:
                 raise TDNError(
                     f"{section}.{name} is {new!r} but the run to resume has {old!r}; restore it or change run_dir"
                 )
+
+
+def check_same_model(settings: Settings, stored: dict[str, Any]) -> None:
+    """Defaults of the model may have changed since the run was interrupted; averages of the data are not compared."""
+    before, now = config_to_dict(stored_config(stored)), config_to_dict(settings)
+    for name, old in before.items():
+        if now.get(name) != old and not name.startswith("avg_"):
+            raise TDNError(
+                f"model.{name} is {now.get(name)!r} but the run to resume has {old!r}; write model.{name}: {old} into "
+                "the configuration or change run_dir"
+            )
 
 
 def defaults_of(kind: type) -> dict[str, Any]:

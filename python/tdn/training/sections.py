@@ -95,7 +95,7 @@ class TrainingConfig:
     #: minutes; the schedule then ends at this time or at max_epochs, whichever is first. It follows the clock, so that
     #: only runs without max_time repeat exactly and resume exactly
     max_time: float | None = None
-    optimizer: str = "adam"  #: adam, adamw or muon
+    optimizer: str = "muon"  #: adam, adamw or muon
     learning_rate: float = 5e-3  #: highest learning rate
     weight_decay: float = 0.0  #: of weight matrices; biases, norms and embeddings have none
     schedule: str = "cosine"  #: cosine, plateau, constant or wsd, after the warm-up
