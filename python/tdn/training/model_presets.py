@@ -1,6 +1,6 @@
 """Named models of the md setting, from cheap to accurate.
 
-Each is on the frontier of error against time per atom and step that benchmarks/accuracy measured (acetylacetone): no other
+Each is on the frontier of error against time per atom and step that benchmarks/accuracy measured (acetylacetone): no
 model that was tried errs less in the same time.
 """
 
