@@ -153,7 +153,7 @@ def test_errors_are_sentences_on_every_rank(n_ranks, scenario, model, tmp_path):
 def test_error_of_one_rank_ends_all(n_ranks, archive, tmp_path):
     """On one rank alone it is a TDNError; several ranks end together with one message."""
     (tmp_path / driver_worker.ARCHIVE).write_bytes(archive)
-    done = run_python(WORKER, n_ranks, tmp_path, "one_rank", timeout=30)
+    done = run_python(WORKER, n_ranks, tmp_path, "one_rank", timeout=90)
     sentence = "at the same point at step 0: remove one of them or use a smaller time step"
     assert done.output.count(sentence) == 1, done.output
     assert (done.returncode == 0) == (n_ranks == 1)
