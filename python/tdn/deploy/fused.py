@@ -167,14 +167,20 @@ class EagerTwin:
     def norm(self, x: Tensor, name: str) -> Tensor:
         """Norm of each degree, (n, d, C)."""
         weight, bias = self.weights[name + ".weight"], self.weights[name + ".bias"]
-        if not self.weights["norm_divides"]:
-            return add_to_scalars(x * weight.index_select(0, self.degrees), bias)
-        blocks = [F.layer_norm(x[:, :1], [x.size(2)], weight[0], bias, 1e-5)]
+        blocks = [self.scalar_norm(x[:, :1], weight[0], bias)]
         for degree in range(1, self.l_max + 1):
             block = x[:, degree**2 : (degree + 1) ** 2]
-            mean_square = (block * block).mean(dim=(1, 2), keepdim=True)
-            blocks.append(block / torch.sqrt(mean_square + self.weights["norm_eps"]) * weight[degree])
+            if self.weights["norm_divides"]:
+                mean_square = (block * block).mean(dim=(1, 2), keepdim=True)
+                block = block / torch.sqrt(mean_square + self.weights["norm_eps"])
+            blocks.append(block * weight[degree])
         return torch.cat(blocks, dim=1)
+
+    def scalar_norm(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Norm of scalars (..., C)."""
+        if self.weights["norm_divides"]:
+            return F.layer_norm(x, [x.size(-1)], weight, bias, 1e-5)
+        return x * weight + bias
 
     def attention(self, x: Tensor, edges: Edges, block: str) -> Tensor:
         """Normed features -> weighted sum over the edges of each center, before the map ``out``: (n_atoms, d, C)."""
@@ -240,11 +246,7 @@ class EagerTwin:
     def readout(self, x: Tensor) -> Tensor:
         """Value of each atom before scale and references, (n,)."""
         norm, hidden, out = "readout.norm", "readout.hidden", "readout.out"
-        weight, bias = self.weights[norm + ".weight"], self.weights[norm + ".bias"]
-        if self.weights["norm_divides"]:
-            scalar = F.layer_norm(x[:, 0], [x.size(2)], weight, bias, 1e-5)
-        else:
-            scalar = x[:, 0] * weight + bias
+        scalar = self.scalar_norm(x[:, 0], self.weights[norm + ".weight"], self.weights[norm + ".bias"])
         inner = F.silu(F.linear(scalar, self.weights[hidden + ".weight"], self.weights[hidden + ".bias"]))
         return self.weights["silu_scale"] * (inner @ self.weights[out + ".weight"]) + self.weights[out + ".bias"]
 

@@ -61,15 +61,14 @@ def train(
     """
     folder = config.path(config.run_dir)
     first = is_first()
-    if first:
-        check_folder(config, folder, resume, overwrite)
+    before = check_folder(config, folder, resume, overwrite) if first else None
     keep_freed_pages()
     if config.training.num_threads:
         torch.set_num_threads(config.training.num_threads)
     start = open_start(config)
     data = prepare_data(config, start)
-    if resume:
-        check_same_model(data.model_config, read_checkpoint(folder / LAST)[KEY]["model_config"])
+    if before:
+        check_same_model(data.model_config, before["model_config"])
     module, told = build_module(config, data, start)
     if first:
         describe(module, data, [*notes(data), *told], tell)
@@ -80,19 +79,22 @@ def train(
     return folder
 
 
-def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool) -> None:
-    """Refuse to overwrite a run silently, or to go on with a different one."""
+def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    """Refuse to overwrite a run silently, or to go on with a different one; returns what the run to resume saved."""
     if folder.exists() and not folder.is_dir():
         raise TDNError(f"run_dir '{folder}' is a file; name a folder for the results")
     if resume and overwrite:
         raise TDNError("--resume and --overwrite exclude each other; give one of them")
     if resume:
-        check_same_run(config, read_checkpoint(folder / LAST)[KEY]["training"]["config"])
-    elif folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        before: dict[str, Any] = read_checkpoint(folder / LAST)[KEY]
+        check_same_run(config, before["training"]["config"])
+        return before
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise TDNError(
             f"the run folder '{folder}' exists; go on with --resume, replace its files with --overwrite, "
             "or change run_dir"
         )
+    return None
 
 
 def check_same_run(config: TrainConfig, before: dict[str, Any]) -> None:
