@@ -21,8 +21,8 @@ struct EdgeOperands {
 
 /// `weights`: coupling, cutoff, envelope_power, norm_eps, silu_scale, sigmoid_scale,
 /// sigmoid_attention (without it: softmax), and table, edge.weight, edge.bias, query, constant of
-/// one layer. Gives the sums over the edges of each
-/// center (n_owned, d, C) and the attention weights (n_edges, n_heads).
+/// one layer. Gives the sums over the edges of each center (n_owned, d, C) and the attention
+/// weights (n_edges, n_heads).
 std::tuple<at::Tensor, at::Tensor> edge_attention(const EdgeOperands &edges,
                                                   const NamedTensors &weights);
 

@@ -83,8 +83,8 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
     }
   }
 
-  /// Logits of a segment -> u exp(logit - highest); sums of earlier blocks follow the reference.
-  void softmax(const Segment &part)
+  /// Logits of a segment -> u exp(logit - highest); what earlier blocks made follows the reference.
+  void softmax(const Segment &part, T *attended)
   {
     const int heads = model.n_heads;
     if (part.starts)
@@ -108,6 +108,10 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
     for (int e = part.begin; e < part.end; ++e)
       for (int h = 0; h < heads; ++h)
         total[h] += probabilities[e * heads + h] *= block->envelope[e];
+    if (part.starts) return;
+    for (int64_t e = edges.first[part.center]; e < block->begin; ++e)
+      for (int h = 0; h < heads; ++h) arrays.attention[e * heads + h] *= rescale[h];
+    scale_rows(attended);
   }
 
   static void exponentials(T *x, int n)
@@ -168,13 +172,8 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
     const int heads = model.n_heads;
     const bool competing = model.sigmoid_attention == T(0);
     T *const out = attended + row(part.center);
-    if (competing) softmax(part);
+    if (competing) softmax(part, out);
     else sigmoids(part);
-    if (competing && !part.starts) {
-      for (int64_t e = edges.first[part.center]; e < block->begin; ++e)
-        for (int h = 0; h < heads; ++h) arrays.attention[e * heads + h] *= rescale[h];
-      scale_rows(out);
-    }
     for (int e = part.begin; e < part.end; ++e)
       for (int h = 0; h < heads; ++h)
         arrays.attention[(block->begin + e) * heads + h] = probabilities[e * heads + h];

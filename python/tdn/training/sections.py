@@ -108,7 +108,8 @@ class TrainingConfig:
     force_loss: str = "mse"  #: mse, mae, huber of components, rmse of structures (paper), norm or cosine of atoms
     stress_loss: str = "mse"  #: mse, mae or huber of d stress x volume/n_atoms
     huber_delta: float = 0.01  #: error (eV/atom, eV/angstrom, eV) beyond which huber is linear
-    energy_weight: float = 20.0  #: factor of the energy's loss; of mse in (eV)^-2
+    #: factor of the energy's loss; of mse in (eV)^-2. Large weights drown the forces while the learning rate is high
+    energy_weight: float = 1.0
     force_weight: float = 1.0  #: factor of the forces' loss; of mse in (eV/angstrom)^-2
     stress_weight: float = 20.0  #: factor of the stress's loss; of mse in (eV)^-2
     #: other weights from a part of the run on: {start: 0.75, energy_weight: ..., force_weight: ..., stress_weight: ...}
