@@ -73,7 +73,7 @@ class TestStages:
         assert stage_weights(1, self.options)["energy"] == 1.0
         assert stage_weights(2, self.options)["energy"] == 100.0
         assert stage_weights(2, self.options)["force"] == self.options.force_weight
-        assert stage_at(1.0, TrainingConfig()) == 1
+        assert stage_at(1.0, TrainingConfig(energy_weight=1.0)) == 1
 
     def test_best_model_is_chosen_anew_in_the_second_stage(self, folder):
         """Its loss is another quantity, here much larger, which would never be the best."""
@@ -85,7 +85,7 @@ class TestStages:
         assert training_summary(folder / "run" / "best.ckpt")["epoch"] in (3, 4)
 
     def test_best_by_another_error(self, folder):
-        start(folder, settings(max_epochs=5, best_by="energy_mae", learning_rate=0.05))
+        start(folder, settings(max_epochs=5, best_by="energy_mae", learning_rate=0.05, energy_weight=20.0))
         errors = [row["valid_energy_mae"] for row in history(folder)]
         assert training_summary(folder / "run" / "best.ckpt")["epoch"] == 1 + errors.index(min(errors))
 

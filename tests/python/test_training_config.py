@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,24 @@ def folder(tmp_path) -> Path:
 def test_refused(section, options, message):
     with pytest.raises(TDNError, match=message):
         config_from_dict(changed(settings(), section, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "weight", "stage"),
+    [
+        ({}, 1.0, {"start": 0.75, "energy_weight": 20.0}),
+        ({"energy_weight": 40.0}, 40.0, None),
+        ({"energy_weight": 1.0}, 1.0, None),
+        ({"second_stage": {"start": 0.5, "force_weight": 2.0}}, 1.0, {"start": 0.5, "force_weight": 2.0}),
+        ({"preset": "paper"}, 1.0, None),
+    ],
+)
+def test_energy_weights(options, weight, stage):
+    """Without a weight of the energy it is small at first and larger at the end; a weight that is given stays."""
+    training = config_from_dict(changed(settings(), "training", **options)).training
+    assert training.energy_weight == weight
+    assert training.second_stage == stage
+    assert replace(training) == training
 
 
 @pytest.mark.parametrize(

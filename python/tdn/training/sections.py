@@ -63,6 +63,9 @@ PAPER_TRAINING: dict[str, Any] = {
     "best_by": "energy_mae",
 }
 PRESETS: dict[str, dict[str, Any]] = {"paper": PAPER_TRAINING}
+#: Second stage of runs that give no weight of the energy. While the learning rate is high, a step moves the energies of
+#: all atoms together: a large weight is then spent on that common error and drowns the forces (benchmarks/accuracy).
+ENERGY_LAST = {"start": 0.75, "energy_weight": 20.0}
 #: What a second stage may change, beside where it starts.
 STAGE_OPTIONS = ("energy_weight", "force_weight", "stress_weight")
 
@@ -108,8 +111,8 @@ class TrainingConfig:
     force_loss: str = "mse"  #: mse, mae, huber of components, rmse of structures (paper), norm or cosine of atoms
     stress_loss: str = "mse"  #: mse, mae or huber of d stress x volume/n_atoms
     huber_delta: float = 0.01  #: error (eV/atom, eV/angstrom, eV) beyond which huber is linear
-    #: factor of the energy's loss; of mse in (eV)^-2. Large weights drown the forces while the learning rate is high
-    energy_weight: float = 1.0
+    #: factor of the energy's loss; of mse in (eV)^-2. None: 1, and 20 in a second stage, see :data:`ENERGY_LAST`
+    energy_weight: float | None = None
     force_weight: float = 1.0  #: factor of the forces' loss; of mse in (eV/angstrom)^-2
     stress_weight: float = 20.0  #: factor of the stress's loss; of mse in (eV)^-2
     #: other weights from a part of the run on: {start: 0.75, energy_weight: ..., force_weight: ..., stress_weight: ...}
@@ -134,6 +137,10 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.preset is not None and self.preset not in PRESETS:
             raise TDNError(f"training.preset is '{self.preset}'; use {' or '.join(PRESETS)}, or null")
+        if self.energy_weight is None:
+            object.__setattr__(self, "energy_weight", 1.0)
+            if self.second_stage is None:
+                object.__setattr__(self, "second_stage", dict(ENERGY_LAST))
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise TDNError(f"training.{name} is '{getattr(self, name)}'; use {' or '.join(known)}")
