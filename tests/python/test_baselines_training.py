@@ -52,7 +52,7 @@ def run(architecture, tmp_path_factory) -> Path:
     """Folder with data and a finished run."""
     folder = tmp_path_factory.mktemp(architecture)
     write(folder / "train.xyz", [*crystals(8), isolated("Cu"), isolated("Au")])
-    start(folder, content(architecture, max_epochs=8))
+    start(folder, content(architecture, max_epochs=8, energy_weight=20.0))  # one loss for all epochs
     return folder
 
 
@@ -84,8 +84,8 @@ class TestTraining:
 
     def test_resumed_run_is_the_whole_run(self, run, architecture, tmp_path):
         write(tmp_path / "train.xyz", [*crystals(8), isolated("Cu"), isolated("Au")])
-        start(tmp_path, content(architecture, max_epochs=8), stop_after=2)
-        start(tmp_path, content(architecture, max_epochs=8), resume=True)
+        start(tmp_path, content(architecture, max_epochs=8, energy_weight=20.0), stop_after=2)
+        start(tmp_path, content(architecture, max_epochs=8, energy_weight=20.0), resume=True)
         assert history(tmp_path) == history(run)
 
     def test_fine_tuning_goes_on_from_the_weights(self, run, architecture, tmp_path):

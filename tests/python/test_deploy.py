@@ -15,7 +15,8 @@ import tdn
 from tdn import schema
 from tdn.data import collate, graph_from_atoms
 from tdn.deploy import DeployedModel, read_label, write_archive
-from tdn.deploy.verify import Verdict, table
+from tdn.deploy.verify import AGREEMENT as VERIFY_AGREEMENT
+from tdn.deploy.verify import Verdict, random_graph, table, verify
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.training.checkpoint import default_dtype
@@ -129,6 +130,37 @@ class TestAgreement:
 @pytest.fixture(scope="module")
 def small() -> TDN:
     return random_model(("H", "O"), n_channels=8, n_layers=1)
+
+
+@pytest.fixture(scope="module")
+def steep() -> TDN:
+    model = random_model(("H", "O"), l_max=2, n_layers=3)
+    model.set_references(REFERENCES, 0.7)
+    with torch.no_grad():
+        for layer in model.network.layers:
+            layer.attention.out.weight.mul_(3000.0)
+    return model
+
+
+class TestIllConditioned:
+    """A model may make thousands of eV of a random cluster, where rounding alone changes much."""
+
+    def test_rounding_is_no_fault_of_the_archive(self, steep, tmp_path):
+        def relative(graph):
+            expected = steep(graph).forces
+            rounded = steep.in_dtype(torch.float32)(graph.to(dtype=torch.float32)).forces
+            return largest(rounded - expected) / largest(expected)
+
+        assert max(relative(random_graph(steep, 24, seed)) for seed in range(3)) > VERIFY_AGREEMENT[torch.float32]
+        write_archive(steep, tmp_path / "a.tdn.pt", torch.float32)
+
+    def test_another_model_is_refused(self, steep, tmp_path):
+        write_archive(steep, tmp_path / "a.tdn.pt", torch.float32)
+        other = TDN.from_state(steep.config, steep.state_dict())
+        with torch.no_grad():
+            other.network.layers[0].feed_forward.out.weight.mul_(1.02)
+        failed = [v.name for v in verify(other, DeployedModel(tmp_path / "a.tdn.pt")) if not v.passed]
+        assert any("forces: deployed" in name for name in failed)
 
 
 class TestWriting:
