@@ -133,9 +133,9 @@ def test_refused_by_the_model(folder, options, message):
 
 
 def test_model_presets_leave_room_for_own_values():
-    section = {"preset": "md-large", "n_channels": 64, "elements": ["Cu"]}
+    section = {"preset": "md-large", "n_channels": 48, "elements": ["Cu"]}
     found = model_settings(config_from_dict(settings() | {"model": section}).model)
-    assert (found.setting, found.l_max, found.n_channels, found.n_layers) == ("md", 2, 64, 3)
+    assert (found.setting, found.l_max, found.n_channels, found.n_layers) == ("md", 2, 48, 3)
     for name in PRESETS:
         assert model_settings({"elements": ["Cu"], "preset": name}).setting == "md"
 

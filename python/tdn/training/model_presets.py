@@ -16,7 +16,7 @@ KEY = "preset"
 PRESETS: dict[str, dict[str, Any]] = {
     "md-small": {"l_max": 1, "n_channels": 32, "n_layers": 2, "n_heads": 4},
     "md-medium": {"l_max": 2, "n_channels": 32, "n_layers": 2, "n_heads": 4},
-    "md-large": {"l_max": 2, "n_channels": 32, "n_layers": 3, "n_heads": 4},
+    "md-large": {"l_max": 2, "n_channels": 64, "n_layers": 3, "n_heads": 4},
 }
 
 
