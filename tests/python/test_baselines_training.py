@@ -32,6 +32,10 @@ def architecture(request) -> str:
     return need(request.param)
 
 
+#: Training options of the whole run; a weight that is given makes one loss for all epochs.
+WHOLE = {"max_epochs": 8, "energy_weight": 20.0}
+
+
 def content(architecture: str, **training: Any) -> dict[str, Any]:
     """Configuration of a short run of a small baseline."""
     model = {"architecture": architecture, "cutoff": 3.5, **SMALL[architecture], "n_layers": 1}
@@ -52,7 +56,7 @@ def run(architecture, tmp_path_factory) -> Path:
     """Folder with data and a finished run."""
     folder = tmp_path_factory.mktemp(architecture)
     write(folder / "train.xyz", [*crystals(8), isolated("Cu"), isolated("Au")])
-    start(folder, content(architecture, max_epochs=8, energy_weight=20.0))  # one loss for all epochs
+    start(folder, content(architecture, **WHOLE))
     return folder
 
 
@@ -84,8 +88,8 @@ class TestTraining:
 
     def test_resumed_run_is_the_whole_run(self, run, architecture, tmp_path):
         write(tmp_path / "train.xyz", [*crystals(8), isolated("Cu"), isolated("Au")])
-        start(tmp_path, content(architecture, max_epochs=8, energy_weight=20.0), stop_after=2)
-        start(tmp_path, content(architecture, max_epochs=8, energy_weight=20.0), resume=True)
+        start(tmp_path, content(architecture, **WHOLE), stop_after=2)
+        start(tmp_path, content(architecture, **WHOLE), resume=True)
         assert history(tmp_path) == history(run)
 
     def test_fine_tuning_goes_on_from_the_weights(self, run, architecture, tmp_path):

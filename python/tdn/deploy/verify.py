@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from tdn.data.graph import Graph
 from tdn.deploy.deployed import DeployedModel
 from tdn.model import TDN
+from tdn.model.prediction import Prediction
 
 #: Largest accepted differences by dtype, relative to the largest value of the compared kind; with radial tables the
 #: float64 one is theirs.
@@ -79,11 +81,12 @@ def verify(model: TDN, archive: DeployedModel, structures: Sequence[Graph] = ())
     """
     reference = model.in_dtype(torch.float64)
     graphs = [random_graph(archive, 24, seed) for seed in range(3)] + list(structures)
+    eager = eager_predictions(reference, graphs)
     segments = []  # what GPUs run, where LAMMPS on a CPU does not
     if archive.fused:
-        segments = agreement(reference, DeployedModel(archive.path, engine="script"), graphs)
+        segments = agreement(reference, DeployedModel(archive.path, engine="script"), eager)
     return [
-        *agreement(reference, archive, graphs),
+        *agreement(reference, archive, eager),
         *segments,
         *invariance(reference, archive, graphs[0]),
         cutoff_continuity(reference, archive),
@@ -98,7 +101,34 @@ def largest(values: Iterable[float]) -> float:
     return result
 
 
-def agreement(reference: TDN, archive: DeployedModel, graphs: Sequence[Graph]) -> list[Verdict]:
+class Eager(NamedTuple):
+    """A structure and what the trained model says of it in float64, and rounded to float32."""
+
+    graph: Graph
+    expected: Prediction
+    rounded: Prediction
+
+
+def eager_predictions(reference: TDN, graphs: Sequence[Graph]) -> list[Eager]:
+    """What the engines of an archive are compared with."""
+    rounding = reference.in_dtype(torch.float32)
+    request = requested_forces(reference)
+    return [
+        Eager(
+            graph,
+            reference(graph.to(dtype=torch.float64), forces=request),
+            rounding(graph.to(dtype=torch.float32), forces=request),
+        )
+        for graph in graphs
+    ]
+
+
+def requested_forces(reference: TDN) -> str:
+    """All forces that a model has."""
+    return "both" if reference.config.direct_forces else "gradient"
+
+
+def agreement(reference: TDN, archive: DeployedModel, eager: Sequence[Eager]) -> list[Verdict]:
     """Largest deviation of deployed from eager energies, forces and virials, relative to the largest value.
 
     Random clusters are far from any training data, and a model may make thousands of eV of one: small differences
@@ -107,13 +137,9 @@ def agreement(reference: TDN, archive: DeployedModel, graphs: Sequence[Graph]) -
     """
     # in a perfect crystal every force vanishes: there the differences are compared with the model's own unit
     least = 0.1 * float(reference.network.references.scale)
-    request = "both" if reference.config.direct_forces else "gradient"
-    rounding = reference.in_dtype(torch.float32)
     errors: dict[str, list[float]] = {}
-    for graph in graphs:
-        expected = reference(graph.to(dtype=torch.float64), forces=request)
-        rounded = rounding(graph.to(dtype=torch.float32), forces=request)
-        found = archive(graph.to(dtype=archive.dtype), forces=request)
+    for graph, expected, rounded in eager:
+        found = archive(graph.to(dtype=archive.dtype), forces=requested_forces(reference))
         bound = expected.atom_energies - reference.network.references.energies[graph.species]
         for name, kind, sizes in (
             ("energy", "atom_energies", bound),
