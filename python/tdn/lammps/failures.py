@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from tdn.errors import TDNError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
+
+#: Seconds between an error's sentence and the end of its rank: launchers drop what a rank printed just before it died.
+#: Shorter than the half second by which ``pair_style tdn`` keeps failing ranks apart, so that one speaks for all.
+TIME_TO_PRINT = 0.3
 
 
 def sentence_of(message: str) -> str:
@@ -37,6 +42,7 @@ def sentences(comm: MPI.Comm) -> Iterator[None]:
         sentence = sentence_of(str(stop.message))
         if comm.size > 1:
             print(f"ERROR on rank {comm.rank}: {sentence}", file=sys.stderr, flush=True)
+            time.sleep(TIME_TO_PRINT)
             comm.Abort(1)
             os._exit(1)  # some MPI libraries return from the call above
         raise TDNError(sentence) from None
