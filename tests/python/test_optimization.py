@@ -190,7 +190,7 @@ class TestFineTuning:
             settings(max_epochs=1, init_from="first/best.ckpt", **rate) | {"model": {}, "run_dir": "second"},
         )
         assert "weights from best.ckpt" in lines
-        first, second = (read_checkpoint(path)["tdn"] for path in (trained, folder / "second" / "last.ckpt"))
+        first, second = (read_checkpoint(path)["tdn"] for path in (trained, folder / "second" / "best.ckpt"))
         for name, value in first["model_state"].items():
             torch.testing.assert_close(second["model_state"][name], value, rtol=1e-12, atol=1e-12)
         assert {**first["model_config"], "x": 0} == {**second["model_config"], "x": 0, "pair_embedding": "auto"}

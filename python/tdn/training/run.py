@@ -19,6 +19,7 @@ from tdn.training.batching import build_loader
 from tdn.training.checkpoint import KEY, default_dtype, load_model, pack_model, plain, read_checkpoint
 from tdn.training.config import FREE_ON_RESUME, TrainConfig
 from tdn.training.evaluation import error_table, evaluate
+from tdn.training.final_fit import final_fit
 from tdn.training.loop import Loop
 from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
@@ -241,6 +242,8 @@ def finish(config: TrainConfig, folder: Path, data: TrainingData, tell: Callable
     """Plots and the table of errors of the best model on the validation structures."""
     history = read_checkpoint(folder / LAST)["run"]["history"]
     plot_learning_curve(history, folder / CURVE_FILE)
+    if config.training.final_fit and data.model_config.energy_convention == "extensive":
+        final_fit(folder / BEST, data, config.training, tell)
     model = load_model(folder / BEST)
     result = evaluate(model, data.valid, model.dtype, batch_size=config.training.batch_size)
     plot_parity(result, folder / PARITY_FILE)

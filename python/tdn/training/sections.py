@@ -61,6 +61,7 @@ PAPER_TRAINING: dict[str, Any] = {
     "ema_decay": 0.0,
     "clip": 0.0,
     "best_by": "energy_mae",
+    "final_fit": False,
 }
 PRESETS: dict[str, dict[str, Any]] = {"paper": PAPER_TRAINING}
 #: Second stage of runs that give no weight of the energy. While the learning rate is high, a step moves the energies of
@@ -121,6 +122,7 @@ class TrainingConfig:
     clip: float = 3.0  #: longest gradient, in units of its running average; 0 for no such clipping
     max_norm: float = 0.0  #: longest gradient; 0 for no such clipping
     best_by: str = "loss"  #: error on the validation structures that best.ckpt has the lowest of
+    final_fit: bool = True  #: after the last epoch, fit scale or references of best.ckpt exactly
     seed: int = 0  #: of the first weights, the held-out structures, the order of the structures and dropout
     dtype: str = "float32"  #: float32, float64, tf32 or bf16 (both float32 but for products of matrices)
     device: str = "auto"  #: auto, cpu or cuda
@@ -188,5 +190,5 @@ def check_stage(stage: dict[str, Any]) -> None:
 #: Options that a resumed run may change: they say when it ends and where it runs.
 FREE_ON_RESUME = (
     *("max_epochs", "max_time", "device", "devices", "num_nodes", "num_threads", "workers"),
-    *("save_every", "save_every_steps", "compile"),
+    *("save_every", "save_every_steps", "compile", "final_fit"),
 )

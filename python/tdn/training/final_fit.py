@@ -1,0 +1,136 @@
+"""The last linear fit of a finished model, by least squares on training structures.
+
+A step of training moves the energies of all atoms together and the forces hardly feel it, so that the constant which is
+left in the energies is an accident of the last steps (benchmarks/accuracy). What removes it exactly depends on what the
+reference energies are:
+
+* those of isolated atoms, or given ones: they stay, for an atom without neighbors must have its energy, and the energy
+  scale, one factor of all energies above the references and their forces, changes a little (1e-5 in a good model);
+* fitted ones have no such meaning: each moves by a constant, and forces stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tdn.batches import in_batches, predict_batch
+from tdn.data.graph import Graph, given
+from tdn.data.graphs import spread
+from tdn.data.references import composition
+from tdn.files import write_atomically
+from tdn.model.potential import Potential
+from tdn.training.checkpoint import KEY, load_with_summary, pack, read_checkpoint
+from tdn.training.evaluation import evaluate
+from tdn.training.prepare import TrainingData
+from tdn.training.sections import TrainingConfig
+
+#: Training structures that are looked at: a mean over so many is known to a twentieth of its spread.
+MOST = 512
+#: Combinations of elements whose fractions vary less than this, relative to the one that varies most, stay as they are:
+#: the data hardly know their energy.
+LEAST_VARIATION = 0.1
+
+
+def reference_shift(model: Potential, graphs: Iterable[Graph], batch_size: int) -> list[float]:
+    """Constant of each element that, added to its atoms, leaves the least mean square error of the energy per atom.
+
+    Args:
+        model: with extensive energies, on the CPU.
+        graphs: labeled structures, float64; those without an energy do not count.
+        batch_size: structures predicted together.
+
+    Returns:
+        eV, in the order of the model's elements; the shortest such vector where compositions leave a choice.
+    """
+    fractions, errors = [], []
+    for batch in in_batches(graphs, batch_size):
+        graph, output = predict_batch(model, batch, model.dtype, "cpu", lambda _: False)
+        fractions.append(composition(batch, len(model.elements)) / graph.sizes[:, None])
+        errors.append((given(graph.energy) - output.energy.detach().double()) / graph.sizes)
+    error = torch.cat(errors)
+    known = error.isfinite()
+    if not known.any():
+        return [0.0] * len(model.elements)
+    system = torch.cat(fractions)[known], error[known, None]
+    shift = torch.linalg.lstsq(*system, rcond=LEAST_VARIATION, driver="gelsd").solution
+    return [float(value) for value in shift[:, 0]]
+
+
+def scale_factor(
+    model: Potential, graphs: Iterable[Graph], batch_size: int, energy_weight: float, force_weight: float
+) -> float:
+    """Factor of the energies above the references, and of their forces, that leaves the least loss (``mse``).
+
+    Args:
+        model: with extensive energies, on the CPU.
+        graphs: labeled structures, float64.
+        batch_size: structures predicted together.
+        energy_weight: of the mean of (error per atom)^2, eV^-2.
+        force_weight: of the mean of the squared error of force components, (eV/angstrom)^-2.
+    """
+    energies, forces = Line(), Line()
+    with_forces = model.force_kinds[0] == "gradient"  # a direct head has a scale of its own
+    for batch in in_batches(graphs, batch_size):
+        graph, output = predict_batch(model, batch, model.dtype, "cpu", lambda _: False)
+        free = composition(batch, len(model.elements)) @ model.references.energies
+        bound = output.energy.detach().double() - free
+        energies.add(bound / graph.sizes, (given(graph.energy) - free) / graph.sizes)
+        if with_forces:
+            forces.add(output.forces.detach().double(), given(graph.forces))
+    numerator = energy_weight * energies.mean(energies.product) + force_weight * forces.mean(forces.product)
+    denominator = energy_weight * energies.mean(energies.square) + force_weight * forces.mean(forces.square)
+    return numerator / denominator if denominator > 0 else 1.0
+
+
+class Line:
+    """Sums for the slope of a line through zero, labels over predictions; missing labels do not count."""
+
+    def __init__(self) -> None:
+        self.product = self.square = 0.0
+        self.n = 0
+
+    def add(self, predicted: Tensor, label: Tensor) -> None:
+        """Count values of equal shape; a missing label is NaN."""
+        known = label.isfinite()
+        self.product += float((predicted * label)[known].sum())
+        self.square += float(predicted[known].square().sum())
+        self.n += int(known.sum())
+
+    def mean(self, total: float) -> float:
+        """A sum divided by the number of labels."""
+        return total / max(self.n, 1)
+
+
+def final_fit(path: Path, data: TrainingData, options: TrainingConfig, tell: Callable[[str], None]) -> None:
+    """Fit a checkpoint's model, beginning from the references and the scale of the data: twice is once.
+
+    The checkpoint then tells the errors of the energy on the validation structures as they are now.
+    """
+    model, summary = load_with_summary(path)
+    statistics, size = data.statistics, options.batch_size
+    references, scale = list(statistics.references), statistics.scale
+    model.set_references(references, scale)
+    chosen = (data.train[index] for index in spread(len(data.train), MOST))
+    if statistics.references_from == "least squares":
+        shift = reference_shift(model, chosen, size)
+        references = [old + new for old, new in zip(references, shift, strict=True)]
+        moved = ", ".join(f"{e} {1e3 * value:+.3f}" for e, value in zip(model.elements, shift, strict=True))
+        tell(f"final fit to energies of training structures: reference energies moved by (meV) {moved}")
+    else:
+        last: dict[str, Any] = {"energy_weight": options.energy_weight, "force_weight": options.force_weight}
+        last |= options.second_stage or {}
+        scale *= scale_factor(model, chosen, size, last["energy_weight"], last["force_weight"])
+        tell(f"final fit to training structures: energy scale changed by {scale / statistics.scale - 1.0:+.1e}")
+    model.set_references(references, scale)
+    summary["references"] = dict(zip(model.elements, references, strict=True))
+    summary["energy_scale"] = scale
+    errors = evaluate(model, data.valid, model.dtype, batch_size=size).errors
+    told = summary["errors"]["valid"]
+    told.update({name: errors[name] for name in told if name in errors})
+    content = {**read_checkpoint(path), KEY: pack(model, summary)}
+    write_atomically(lambda part: torch.save(content, part), path)
