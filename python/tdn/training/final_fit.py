@@ -21,11 +21,11 @@ from torch import Tensor
 from tdn.batches import in_batches, predict_batch
 from tdn.data.graph import Graph, given
 from tdn.data.graphs import spread
+from tdn.data.progress import tracked
 from tdn.data.references import composition
 from tdn.files import write_atomically
 from tdn.model.potential import Potential
-from tdn.training.checkpoint import KEY, load_with_summary, pack, read_checkpoint
-from tdn.training.evaluation import evaluate
+from tdn.training.checkpoint import KEY, pack, read_checkpoint
 from tdn.training.prepare import TrainingData
 from tdn.training.sections import TrainingConfig
 
@@ -106,16 +106,13 @@ class Line:
         return total / max(self.n, 1)
 
 
-def final_fit(path: Path, data: TrainingData, options: TrainingConfig, tell: Callable[[str], None]) -> None:
-    """Fit a checkpoint's model, beginning from the references and the scale of the data: twice is once.
-
-    The checkpoint then tells the errors of the energy on the validation structures as they are now.
-    """
-    model, summary = load_with_summary(path)
+def final_fit(model: Potential, data: TrainingData, options: TrainingConfig, tell: Callable[[str], None]) -> None:
+    """Fit a model in place, beginning from the references and the scale of the data: twice is once."""
     statistics, size = data.statistics, options.batch_size
     references, scale = list(statistics.references), statistics.scale
     model.set_references(references, scale)
-    chosen = (data.train[index] for index in spread(len(data.train), MOST))
+    places = spread(len(data.train), MOST)
+    chosen = (data.train[place] for place in tracked(places, len(places), "final fit"))
     if statistics.references_from == "least squares":
         shift = reference_shift(model, chosen, size)
         references = [old + new for old, new in zip(references, shift, strict=True)]
@@ -127,9 +124,12 @@ def final_fit(path: Path, data: TrainingData, options: TrainingConfig, tell: Cal
         scale *= scale_factor(model, chosen, size, last["energy_weight"], last["force_weight"])
         tell(f"final fit to training structures: energy scale changed by {scale / statistics.scale - 1.0:+.1e}")
     model.set_references(references, scale)
-    summary["references"] = dict(zip(model.elements, references, strict=True))
-    summary["energy_scale"] = scale
-    errors = evaluate(model, data.valid, model.dtype, batch_size=size).errors
+
+
+def store_fit(path: Path, model: Potential, summary: dict[str, Any], errors: dict[str, float]) -> None:
+    """Put a fitted model in the place of a checkpoint's, with its errors on the validation structures."""
+    summary["references"] = dict(zip(model.elements, model.references.energies.tolist(), strict=True))
+    summary["energy_scale"] = float(model.references.scale)
     told = summary["errors"]["valid"]
     told.update({name: errors[name] for name in told if name in errors})
     content = {**read_checkpoint(path), KEY: pack(model, summary)}

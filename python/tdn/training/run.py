@@ -16,10 +16,10 @@ from tdn.errors import TDNError
 from tdn.model import TDN
 from tdn.model.settings import Settings
 from tdn.training.batching import build_loader
-from tdn.training.checkpoint import KEY, default_dtype, load_model, pack_model, plain, read_checkpoint
+from tdn.training.checkpoint import KEY, default_dtype, load_with_summary, pack_model, plain, read_checkpoint
 from tdn.training.config import FREE_ON_RESUME, TrainConfig
 from tdn.training.evaluation import error_table, evaluate
-from tdn.training.final_fit import final_fit
+from tdn.training.final_fit import final_fit, store_fit
 from tdn.training.loop import Loop
 from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
@@ -239,13 +239,16 @@ def errors_of(row: dict[str, float], part: str) -> dict[str, float]:
 
 
 def finish(config: TrainConfig, folder: Path, data: TrainingData, tell: Callable[[str], None]) -> None:
-    """Plots and the table of errors of the best model on the validation structures."""
+    """The last fit of the best model, plots and the table of its errors on the validation structures."""
     history = read_checkpoint(folder / LAST)["run"]["history"]
     plot_learning_curve(history, folder / CURVE_FILE)
-    if config.training.final_fit and data.model_config.energy_convention == "extensive":
-        final_fit(folder / BEST, data, config.training, tell)
-    model = load_model(folder / BEST)
+    model, summary = load_with_summary(folder / BEST)
+    fits = config.training.final_fit and model.energy_convention == "extensive"
+    if fits:
+        final_fit(model, data, config.training, tell)
     result = evaluate(model, data.valid, model.dtype, batch_size=config.training.batch_size)
+    if fits:
+        store_fit(folder / BEST, model, summary, result.errors)
     plot_parity(result, folder / PARITY_FILE)
     tell(f"best model ({folder / BEST}) on the validation structures:")
     tell(error_table(result.errors))
