@@ -63,7 +63,7 @@ class TestReferences:
         assert copper == pytest.approx(3 * gold, abs=1e-10)
 
     def test_compositions_that_hardly_differ_do_not_part_elements(self, model):
-        """One gold atom in 32 or in 36: fitted apart, small errors of the energy would make large constants."""
+        """Eight or nine gold atoms of 32: fitted apart, small errors of the energy would make large constants."""
         cells = [crystals(1, seed)[0] for seed in range(4)]
         frames = [cell * (2, 2, 2) for cell in cells]
         for atoms, n_gold in zip(frames, (8, 9, 8, 9), strict=True):

@@ -49,10 +49,11 @@ def choose_references(
     return least_squares_references(counts, energies), "least squares"
 
 
-def least_squares_references(counts: Tensor, energies: Tensor) -> list[float]:
+def least_squares_references(counts: Tensor, energies: Tensor, least_variation: float = 1e-10) -> list[float]:
     """Minimum-norm least squares of total energies (n,) eV against compositions (n, n_elements), float64.
 
-    In data of a single composition (water) the fit fixes only a sum; the smallest solution is taken.
+    In data of a single composition (water) the fit fixes only a sum; the smallest solution is taken. So it is for
+    combinations of elements whose fractions vary less than ``least_variation``, relative to the one that varies most.
     """
     labeled = torch.isfinite(energies)
     if not labeled.any():
@@ -60,7 +61,7 @@ def least_squares_references(counts: Tensor, energies: Tensor) -> list[float]:
     counts, energies = counts[labeled], energies[labeled]
     sizes = counts.sum(1, keepdim=True)
     # rows are divided by the number of atoms: the error per atom is what the loss sees
-    return (torch.linalg.pinv(counts / sizes, rtol=1e-10) @ (energies / sizes[:, 0])).tolist()
+    return (torch.linalg.pinv(counts / sizes, rtol=least_variation) @ (energies / sizes[:, 0])).tolist()
 
 
 def given_references(chosen: dict[str, float], elements: Sequence[str]) -> list[float]:

@@ -22,17 +22,17 @@ from tdn.batches import in_batches, predict_batch
 from tdn.data.graph import Graph, given
 from tdn.data.graphs import spread
 from tdn.data.progress import tracked
-from tdn.data.references import composition
+from tdn.data.references import composition, least_squares_references
 from tdn.files import write_atomically
 from tdn.model.potential import Potential
 from tdn.training.checkpoint import KEY, pack, read_checkpoint
 from tdn.training.prepare import TrainingData
+from tdn.training.schedule import stage_at, stage_weights
 from tdn.training.sections import TrainingConfig
 
 #: Training structures that are looked at: a mean over so many is known to a twentieth of its spread.
 MOST = 512
-#: Combinations of elements whose fractions vary less than this, relative to the one that varies most, stay as they are:
-#: the data hardly know their energy.
+#: As of ``least_squares_references``: of combinations that vary less, the data hardly know the error of the energy.
 LEAST_VARIATION = 0.1
 
 
@@ -47,18 +47,12 @@ def reference_shift(model: Potential, graphs: Iterable[Graph], batch_size: int) 
     Returns:
         eV, in the order of the model's elements; the shortest such vector where compositions leave a choice.
     """
-    fractions, errors = [], []
+    counts, errors = [], []
     for batch in in_batches(graphs, batch_size):
         graph, output = predict_batch(model, batch, model.dtype, "cpu", lambda _: False)
-        fractions.append(composition(batch, len(model.elements)) / graph.sizes[:, None])
-        errors.append((given(graph.energy) - output.energy.detach().double()) / graph.sizes)
-    error = torch.cat(errors)
-    known = error.isfinite()
-    if not known.any():
-        return [0.0] * len(model.elements)
-    system = torch.cat(fractions)[known], error[known, None]
-    shift = torch.linalg.lstsq(*system, rcond=LEAST_VARIATION, driver="gelsd").solution
-    return [float(value) for value in shift[:, 0]]
+        counts.append(composition(batch, len(model.elements)))
+        errors.append(given(graph.energy) - output.energy.detach().double())
+    return least_squares_references(torch.cat(counts), torch.cat(errors), LEAST_VARIATION)
 
 
 def scale_factor(
@@ -119,9 +113,8 @@ def final_fit(model: Potential, data: TrainingData, options: TrainingConfig, tel
         moved = ", ".join(f"{e} {1e3 * value:+.3f}" for e, value in zip(model.elements, shift, strict=True))
         tell(f"final fit to energies of training structures: reference energies moved by (meV) {moved}")
     else:
-        last: dict[str, Any] = {"energy_weight": options.energy_weight, "force_weight": options.force_weight}
-        last |= options.second_stage or {}
-        scale *= scale_factor(model, chosen, size, last["energy_weight"], last["force_weight"])
+        last = stage_weights(stage_at(1.0, options), options)
+        scale *= scale_factor(model, chosen, size, last["energy"], last["force"])
         tell(f"final fit to training structures: energy scale changed by {scale / statistics.scale - 1.0:+.1e}")
     model.set_references(references, scale)
 
