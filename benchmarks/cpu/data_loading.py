@@ -32,9 +32,9 @@ from typing import Any
 import numpy as np
 from report import forget_peak, machine, parser, peak_memory, publish, verdict
 
-from tdn.data.lmdb_file import LmdbFile, write_lmdb
-from tdn.data.pubchemqcr_record import read_entry, read_stage
-from tdn.data.pubchemqcr_write import entry
+from tdn.data.formats.lmdb_file import LmdbFile, write_lmdb
+from tdn.data.formats.pubchemqcr_record import read_entry, read_stage
+from tdn.data.formats.pubchemqcr_write import entry
 from tdn.data.source import open_source
 from tdn.data.structure import Structure
 

@@ -14,9 +14,9 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from tdn.model.clebsch_gordan import admissible_paths, coupling_tensor
-from tdn.model.cp_decomposition import CPFactors, cp_factors
-from tdn.model.tensor_product import (
+from tdn.algebra.clebsch_gordan import admissible_paths, coupling_tensor
+from tdn.algebra.cp_decomposition import CPFactors, cp_factors
+from tdn.algebra.tensor_product import (
     CPTensorProduct,
     apply_edge_matrix,
     components_to_irreps,

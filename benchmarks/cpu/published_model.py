@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tdn.algebra.spherical_harmonics import spherical_harmonics
 from tdn.data.graph import Graph
 from tdn.model import TDN
 from tdn.model.attention import Attention, Layer, smooth_leaky_relu
 from tdn.model.layers import EquivariantNorm
 from tdn.model.product import CPCoupling
 from tdn.model.radial import RadialNetwork
-from tdn.model.spherical_harmonics import spherical_harmonics
 
 MAX_ATOM_TYPE = 80
 

@@ -29,8 +29,8 @@ from product_report import Measured, conclusions, draw, table
 from report import machine, parser, publish
 from torch import Tensor
 
+from tdn.algebra.spherical_harmonics import spherical_harmonics
 from tdn.deploy.verify import random_rotation
-from tdn.model.spherical_harmonics import spherical_harmonics
 from tdn.training.malloc import keep_freed_pages
 
 try:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from output import finish, save, write_table
 
-from tdn.model.clebsch_gordan import admissible_paths, coupling_tensor
+from tdn.algebra.clebsch_gordan import admissible_paths, coupling_tensor
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "results" / "tensor_products.md"
 DEGREES = range(1, 7)

@@ -1,6 +1,6 @@
 """CP factors of the coupling tensor at ranks below, at and above the exact one, fitted once and kept in ``fits.npz``.
 
-Shipped factors (``tdn.model.cp_decomposition``) are used where they exist. The others come from the same fitter, with
+Shipped factors (``tdn.algebra.cp_decomposition``) are used where they exist. The others come from the same fitter, with
 fewer starts at high degrees: the errors are the best that was found, not proven minima.
 
 Usage: python docs/theory/cp_cache.py (fits what is missing from the file; all of it takes about twenty minutes)
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tdn.model import cp_fit
-from tdn.model.clebsch_gordan import coupling_tensor
-from tdn.model.cp_decomposition import cache_key, read_cache, starts
+from tdn.algebra import cp_fit
+from tdn.algebra.clebsch_gordan import coupling_tensor
+from tdn.algebra.cp_decomposition import cache_key, read_cache, starts
 
 CACHE_FILE = Path(__file__).with_name("fits.npz")
 #: Ranks of the curves, by paths and l_max; those of the paper's schedules are among them.

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from output import GROUP, finish, save, write_table
 from torch import Tensor
 
-from tdn.model import cp_fit
-from tdn.model.clebsch_gordan import coupling_tensor
-from tdn.model.spherical_harmonics import spherical_harmonics
+from tdn.algebra import cp_fit
+from tdn.algebra.clebsch_gordan import coupling_tensor
+from tdn.algebra.spherical_harmonics import spherical_harmonics
 
 N_ROTATIONS, N_PAIRS = 100, 200
 #: Rotations from which the worst operands are searched, and steps of that search.

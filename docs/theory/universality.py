@@ -7,7 +7,7 @@ import torch
 from output import write_table
 from torch import Tensor
 
-from tdn.model.clebsch_gordan import PATHS, admissible_paths, coupling_tensor, degree_slice, wigner_3j
+from tdn.algebra.clebsch_gordan import PATHS, admissible_paths, coupling_tensor, degree_slice, wigner_3j
 
 N_MAPS = 40
 

@@ -25,7 +25,7 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.optimize import BFGS
 
-from tdn.data.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
+from tdn.data.formats.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
 from tdn.data.structure import Structure
 
 METALS, ADSORBATES, STARTS = ("Cu", "Pt"), ("H", "C", "N", "O"), 2

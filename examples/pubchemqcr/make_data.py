@@ -23,7 +23,7 @@ from ase.optimize import BFGS
 from ase.units import Bohr, Hartree
 from pyscf import dft, gto, lib
 
-from tdn.data.pubchemqcr_write import write_pubchemqcr
+from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
 from tdn.data.structure import Structure
 
 #: Number in PubChem and name in ASE's G2 collection.

@@ -24,8 +24,8 @@ from ase.eos import EquationOfState
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from tdn.analysis.relax import Settings, relax
 from tdn.ase import TDNCalculator
+from tdn.relaxation.relax import Settings, relax
 
 HERE = Path(__file__).resolve().parent
 #: PBE, all-electron: V0 = 20.453 angstrom^3 per atom and B0 = 88.5 GPa (WIEN2k in K. Lejaeghere et al., Science 351,

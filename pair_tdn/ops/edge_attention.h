@@ -3,7 +3,7 @@
 // engine itself calls the kernels on packed weights. See fused/edge_work.h for the formulas.
 #pragma once
 
-#include "fused/weights.h"
+#include "engine/cpu/weights.h"
 
 #include <tuple>
 

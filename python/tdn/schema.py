@@ -1,4 +1,4 @@
-"""Names in a model archive ``*.tdn.pt``. Twin of ``pair_tdn/archive_schema.h``; a test compares the two.
+"""Names in a model archive ``*.tdn.pt``. Twin of ``pair_tdn/archive/archive_schema.h``; a test compares the two.
 
 An archive is a TorchScript file with the extra record ``metadata.json`` (the label). The label is read and checked
 before the module is loaded. The module offers the model in segments, so that rows can be exchanged in between:

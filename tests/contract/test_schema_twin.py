@@ -1,4 +1,4 @@
-"""python/tdn/schema.py and pair_tdn/archive_schema.h hold the same names and values."""
+"""python/tdn/schema.py and pair_tdn/archive/archive_schema.h hold the same names and values."""
 
 import ast
 import re
@@ -22,7 +22,7 @@ def python_constants() -> tuple[dict[str, str], list[str]]:
 
 
 def cpp_constants() -> tuple[dict[str, str], list[str]]:
-    text = (ROOT / "pair_tdn/archive_schema.h").read_text()
+    text = (ROOT / "pair_tdn/archive/archive_schema.h").read_text()
     found = re.findall(r"inline constexpr (?:const char \*|int64_t )(\w+) = \"?([^\";]+)\"?;", text)
     required = re.search(r"REQUIRED_FIELDS\{(.*?)\}", text, re.S)
     return dict(found), re.findall(r"\w+", required[1])

@@ -1,11 +1,11 @@
 // Closed-form archives through the real evaluator: formulas, finite differences, empty graphs,
 // predicted memory.
 
+#include "archive/model_archive.h"
 #include "check.h"
-#include "cost_probe.h"
-#include "evaluator.h"
-#include "memory_meter.h"
-#include "model_archive.h"
+#include "engine/cost_probe.h"
+#include "engine/evaluator.h"
+#include "engine/memory_meter.h"
 #include "neighbor_fixture.h"
 
 #include <ATen/Functions.h>

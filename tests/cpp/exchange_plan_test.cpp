@@ -1,7 +1,7 @@
 // The plan that ranks agree on against the relation that every rank knows here.
 
 #include "check.h"
-#include "exchange_plan.h"
+#include "exchange/exchange_plan.h"
 #include "ranks.h"
 
 namespace {

@@ -2,7 +2,7 @@
 // formats, counts.
 
 #include "check.h"
-#include "ghost_exchange.h"
+#include "exchange/ghost_exchange.h"
 #include "ranks.h"
 
 #include <ATen/Functions.h>

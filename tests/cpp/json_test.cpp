@@ -1,10 +1,10 @@
 // Reader of JSON and the label: every damaged text is refused by one sentence or read, never a
 // crash.
 
+#include "archive/json_reader.h"
+#include "archive/model_metadata.h"
 #include "check.h"
 #include "errors.h"
-#include "json_reader.h"
-#include "model_metadata.h"
 
 #include <optional>
 

@@ -1,7 +1,7 @@
 // The meter against allocations of known size.
 
 #include "check.h"
-#include "memory_meter.h"
+#include "engine/memory_meter.h"
 
 #include <ATen/Functions.h>
 

@@ -1,7 +1,7 @@
 // Random atoms with full neighbor lists, as an MD program holds them.
 #pragma once
 
-#include "neighbor_graph.h"
+#include "graph/neighbor_graph.h"
 
 #include <random>
 #include <vector>

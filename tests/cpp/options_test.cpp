@@ -2,8 +2,8 @@
 
 #include "check.h"
 #include "errors.h"
-#include "pair_tdn_options.h"
-#include "units.h"
+#include "lammps/pair_tdn_options.h"
+#include "lammps/units.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // Random rows and relations between ranks that every rank can compute for every other.
 #pragma once
 
-#include "exchange_plan.h"
+#include "exchange/exchange_plan.h"
 
 #include <algorithm>
 #include <random>

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tdn.data.lmdb_file import write_lmdb
+from tdn.data.formats.lmdb_file import write_lmdb
 from tdn.data.source import Source
 from tdn.data.structure import Structure
 

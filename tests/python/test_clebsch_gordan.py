@@ -6,7 +6,7 @@ import pytest
 import torch
 from e3nn import o3
 
-from tdn.model.clebsch_gordan import admissible_paths, coupling_tensor, degree_slice, wigner_3j
+from tdn.algebra.clebsch_gordan import admissible_paths, coupling_tensor, degree_slice, wigner_3j
 
 ADMISSIBLE = [(a, b, c) for a, b, c in itertools.product(range(5), repeat=3) if abs(a - b) <= c <= a + b]
 

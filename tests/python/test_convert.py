@@ -8,8 +8,8 @@ import pytest
 from molecules import assert_same, crystal, molecule, raw_step, write_raw
 
 from tdn.cli import main
-from tdn.data.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
-from tdn.data.pubchemqcr_write import write_pubchemqcr
+from tdn.data.formats.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
+from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
 from tdn.data.source import open_source
 
 MOLECULES = [[molecule(seed) for seed in range(start, start + 3)] for start in (0, 10)]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from tdn.algebra import cp_decomposition, cp_fit
+from tdn.algebra.clebsch_gordan import coupling_tensor
+from tdn.algebra.cp_decomposition import EXACT_RANKS, cp_factors
 from tdn.errors import TDNError
-from tdn.model import cp_decomposition, cp_fit
-from tdn.model.clebsch_gordan import coupling_tensor
-from tdn.model.cp_decomposition import EXACT_RANKS, cp_factors
 
 KNOWN_RANKS = [("so3", 1, 8), ("so3", 2, 30), ("so3", 3, 90), ("o3", 1, 6), ("o3", 2, 18), ("o3", 3, 52)]
 

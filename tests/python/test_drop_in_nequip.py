@@ -11,8 +11,8 @@ from e3nn import o3
 from rotations import random_rotation
 from torch import nn
 
-from tdn.model.clebsch_gordan import admissible_paths
-from tdn.model.tensor_product import CPTensorProduct, components_to_irreps, irreps_to_components
+from tdn.algebra.clebsch_gordan import admissible_paths
+from tdn.algebra.tensor_product import CPTensorProduct, components_to_irreps, irreps_to_components
 
 L_MAX, CHANNELS, CUTOFF = 2, 4, 4.0
 FEATURES = o3.Irreps([(CHANNELS, (degree, (-1) ** degree)) for degree in range(L_MAX + 1)])

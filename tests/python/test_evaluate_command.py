@@ -14,8 +14,8 @@ from molecules import crystal, molecule
 from tiny import write
 
 from tdn.cli import main
-from tdn.data.oc_write import CatalystEntry, write_oc_rows
-from tdn.data.pubchemqcr_write import write_pubchemqcr
+from tdn.data.formats.oc_write import CatalystEntry, write_oc_rows
+from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
 from tdn.model import TDN
 from tdn.training.checkpoint import save_model
 

@@ -13,16 +13,16 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from evaluation_reference import ELEMENTS, Frames, Reference, frames, small_model
 from tiny import crystals, labeled
 
-from tdn.analysis.breakdown import FORCE_BOUNDS, RANGES, force_range
-from tdn.analysis.evaluation import Evaluation, evaluate
-from tdn.analysis.plots import MOST_GROUPS, count, plot_parity
-from tdn.analysis.report import error_table, report
-from tdn.analysis.sample import Sample
-from tdn.analysis.stream import labeled_graphs, spread
 from tdn.ase import TDNCalculator
 from tdn.data import Graph
 from tdn.data.source import Source
 from tdn.errors import TDNError
+from tdn.evaluation.breakdown import FORCE_BOUNDS, RANGES, force_range
+from tdn.evaluation.evaluate import Evaluation, evaluate
+from tdn.evaluation.plots import MOST_GROUPS, count, plot_parity
+from tdn.evaluation.report import error_table, report
+from tdn.evaluation.sample import Sample
+from tdn.evaluation.stream import labeled_graphs, spread
 from tdn.model import TDN
 
 NAN = float("nan")

@@ -11,9 +11,10 @@ from answers import NAN, Output, constant_output, two_structures
 from tiny import crystals, labeled
 
 from tdn.data import Graph, graph_from_atoms
+from tdn.evaluation.evaluate import evaluate
+from tdn.evaluation.metrics import METRICS, Difference, ErrorSums, differences
+from tdn.evaluation.report import error_table
 from tdn.model import TDN, ModelConfig
-from tdn.training.evaluation import error_table, evaluate
-from tdn.training.metrics import METRICS, Difference, ErrorSums, differences
 from tdn.training.schedule import learning_rate_factor
 
 

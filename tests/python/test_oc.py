@@ -14,8 +14,8 @@ from ase.db.row import AtomsRow
 from molecules import assert_same, crystal, molecule
 from torch_geometric_twin import new_graph, old_graph
 
-from tdn.data.lmdb_file import LmdbFile, write_lmdb
-from tdn.data.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
+from tdn.data.formats.lmdb_file import LmdbFile, write_lmdb
+from tdn.data.formats.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
 from tdn.data.source import open_source
 from tdn.errors import TDNError
 

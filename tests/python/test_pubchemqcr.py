@@ -156,8 +156,8 @@ class TestLeftOut:
         assert source.left_out["trajectory of DFT_1st that SMASH did not calculate"] == 1
 
     def test_entry_that_cannot_be_unzipped(self, tmp_path):
-        from tdn.data.lmdb_file import write_lmdb
-        from tdn.data.pubchemqcr_write import entry as written
+        from tdn.data.formats.lmdb_file import write_lmdb
+        from tdn.data.formats.pubchemqcr_write import entry as written
 
         whole = written(5, {"DFT_1st": [molecule()]})
         write_lmdb(tmp_path / "a.lmdb", [whole, (b"000000006", whole[1][:-20]), (b"000000007", b"text")])

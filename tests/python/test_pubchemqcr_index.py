@@ -10,9 +10,9 @@ import pytest
 import torch
 from molecules import assert_same, energies, entry, molecule, steps, three_molecules, write_raw
 
-from tdn.data import pubchemqcr_build
-from tdn.data.lmdb_file import write_lmdb
-from tdn.data.pubchemqcr_write import write_pubchemqcr
+from tdn.data.formats import pubchemqcr_build
+from tdn.data.formats.lmdb_file import write_lmdb
+from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
 from tdn.data.source import open_source
 from tdn.errors import TDNError
 

@@ -9,14 +9,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from tdn.data import graph_from_atoms
 from tdn.data.dataset import without_references
-from tdn.data.references import (
+from tdn.errors import TDNError
+from tdn.statistics.references import (
     choose_references,
     composition,
     energy_scale,
     given_references,
     least_squares_references,
 )
-from tdn.errors import TDNError
 
 ELEMENTS = ("Cu", "Au")
 

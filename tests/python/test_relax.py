@@ -14,10 +14,10 @@ from ase.constraints import FixAtoms
 from models import random_model
 from scipy.optimize import minimize_scalar
 
-from tdn.analysis.relax import OPTIMIZERS, Settings, relax
 from tdn.ase import NoStressError, TDNCalculator
 from tdn.cli import main
 from tdn.errors import TDNError
+from tdn.relaxation.relax import OPTIMIZERS, Settings, relax
 from tdn.training.checkpoint import save_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -146,7 +146,7 @@ class TestMistakes:
             Settings(**options)
 
     def test_symmetry_without_spglib(self, monkeypatch):
-        monkeypatch.setattr("tdn.analysis.relax.find_spec", lambda name: None)
+        monkeypatch.setattr("tdn.relaxation.relax.find_spec", lambda name: None)
         with pytest.raises(TDNError, match="spglib, which is not installed; install it or leave out --symmetry"):
             Settings(symmetry=True)
 

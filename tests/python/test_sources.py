@@ -12,7 +12,7 @@ import pytest
 import torch
 from molecules import Grouped, assert_same, crystal, molecule
 
-from tdn.data.ase_source import FramesSource, XyzSource
+from tdn.data.formats.ase_source import FramesSource, XyzSource
 from tdn.data.source import Concatenation, Subset, open_source
 from tdn.errors import TDNError
 

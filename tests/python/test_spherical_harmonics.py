@@ -5,8 +5,8 @@ import torch
 from e3nn import o3
 from rotations import component_rotation, random_rotation, unit_vectors
 
-from tdn.model.clebsch_gordan import degree_slice
-from tdn.model.spherical_harmonics import spherical_harmonics
+from tdn.algebra.clebsch_gordan import degree_slice
+from tdn.algebra.spherical_harmonics import spherical_harmonics
 
 
 @pytest.mark.parametrize("l_max", range(5))

@@ -7,11 +7,10 @@ import torch
 from e3nn import o3
 from rotations import component_rotation, random_rotation
 
-from tdn.errors import TDNError
-from tdn.model import cp_fit
-from tdn.model.clebsch_gordan import admissible_paths, coupling_tensor, degree_slice, wigner_3j
-from tdn.model.cp_decomposition import CPFactors, cp_factors
-from tdn.model.tensor_product import (
+from tdn.algebra import cp_fit
+from tdn.algebra.clebsch_gordan import admissible_paths, coupling_tensor, degree_slice, wigner_3j
+from tdn.algebra.cp_decomposition import CPFactors, cp_factors
+from tdn.algebra.tensor_product import (
     CPTensorProduct,
     apply_edge_matrix,
     components_to_irreps,
@@ -19,6 +18,7 @@ from tdn.model.tensor_product import (
     edge_matrix_from_factors,
     irreps_to_components,
 )
+from tdn.errors import TDNError
 
 CHANNELS = {"uvw": (3, 2, 4), "uvu": (3, 2, 3), "uvv": (3, 2, 2), "uuw": (3, 3, 4), "uuu": (3, 3, 3)}
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-11}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from rotations import component_rotation, random_rotation
 
-from tdn.model import cp_fit
-from tdn.model.clebsch_gordan import PATHS, admissible_paths, coupling_tensor
-from tdn.model.cp_decomposition import EXACT_RANKS
+from tdn.algebra import cp_fit
+from tdn.algebra.clebsch_gordan import PATHS, admissible_paths, coupling_tensor
+from tdn.algebra.cp_decomposition import EXACT_RANKS
 
 THEORY = Path(__file__).parents[2] / "docs" / "theory"
 sys.path.append(str(THEORY))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tdn.evaluation.metrics import METRICS
 from tdn.model import ModelConfig
 from tdn.training.config import config_from_dict
-from tdn.training.metrics import METRICS
 from tdn.training.sections import _CHOICES, DataConfig, TrainingConfig
 
 TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch_geometric_twin import new_graph, old_graph
 
-from tdn.data.unpickle import load_graph, load_plain
+from tdn.data.formats.unpickle import load_graph, load_plain
 from tdn.errors import TDNError
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -80,7 +80,7 @@ class TestGraph:
     def test_torch_geometric_is_not_imported(self):
         """In a process of its own: other tests may have imported it."""
         code = (
-            "import sys; from tdn.data.unpickle import load_graph; load_graph(sys.stdin.buffer.read(), 'it'); "
+            "import sys; from tdn.data.formats.unpickle import load_graph; load_graph(sys.stdin.buffer.read(), 'it'); "
             "print(any(name.startswith('torch_geometric') for name in sys.modules))"
         )
         command = [sys.executable, "-c", code]

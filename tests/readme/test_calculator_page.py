@@ -15,8 +15,8 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from structures import rattled
 
-from tdn.analysis.report import MEANINGS
 from tdn.cli import main
+from tdn.evaluation.report import MEANINGS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "calculator.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from tdn.cli.source_options import add_source_options, open_sources
 
 if TYPE_CHECKING:
-    from tdn.analysis.evaluation import Evaluation
     from tdn.data.source import Source
+    from tdn.evaluation.evaluate import Evaluation
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -31,8 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> None:
     """Predict and print."""
-    from tdn.analysis.report import as_dict, report
     from tdn.errors import TDNError
+    from tdn.evaluation.report import as_dict, report
     from tdn.files import check_target
 
     if args.batch_size < 1:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         check_target(path, overwrite=True)
     source, result = evaluated(args)
     if args.plot:
-        from tdn.analysis.plots import plot_parity
+        from tdn.evaluation.plots import plot_parity
 
         plot_parity(result, Path(args.plot))
     if args.json:
@@ -59,10 +59,10 @@ def evaluated(args: argparse.Namespace) -> tuple[Source, Evaluation]:
     from contextlib import nullcontext
 
     import tdn
-    from tdn.analysis.evaluation import evaluate
-    from tdn.analysis.report import structure_log
-    from tdn.analysis.stream import labeled_graphs, spread
     from tdn.data.progress import tracked
+    from tdn.evaluation.evaluate import evaluate
+    from tdn.evaluation.report import structure_log
+    from tdn.evaluation.stream import labeled_graphs, spread
 
     model = tdn.load(args.model, args.device)
     source = spread(open_sources(args.data, args), args.limit)

@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> None:
     """Make what is missing and print what was left out."""
-    from tdn.data.pubchemqcr_build import index_shards
+    from tdn.data.formats.pubchemqcr_build import index_shards
 
     for index in index_shards(args.shards, args.stage, args.index_folder, args.workers):
         found = index.summary

@@ -34,10 +34,10 @@ def run(args: argparse.Namespace) -> int:
 
     import ase.io
 
-    from tdn.analysis.relax import Settings
-    from tdn.analysis.relax_files import check_output, check_trajectory, relax_all
     from tdn.ase import TDNCalculator
     from tdn.data.dataset import read_frames
+    from tdn.relaxation.files import check_output, check_trajectory, relax_all
+    from tdn.relaxation.relax import Settings
 
     names = ("optimizer", "fmax", "steps", "cell", "pressure", "symmetry")
     settings = Settings(**{name: getattr(args, name) for name in names})

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tdn.data.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
+from tdn.data.formats.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
+from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
 from tdn.data.progress import tracked
-from tdn.data.pubchemqcr_write import write_pubchemqcr
 from tdn.data.source import Source
 from tdn.data.structure import Structure
 from tdn.elements import SYMBOLS

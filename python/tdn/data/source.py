@@ -22,10 +22,14 @@ __all__ = ["Concatenation", "Source", "Subset", "open_source"]
 
 #: Format, where its opener is, and the options it knows; an opener takes the path and the options.
 FORMATS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "xyz": ("tdn.data.ase_source", "open_frames", ()),
-    "ase_db": ("tdn.data.ase_source", "open_database", ()),
-    "pubchemqcr": ("tdn.data.pubchemqcr", "open_pubchemqcr", ("stage", "steps", "split", "ratios", "index_folder")),
-    "oc": ("tdn.data.oc", "open_oc", ("task",)),
+    "xyz": ("tdn.data.formats.ase_source", "open_frames", ()),
+    "ase_db": ("tdn.data.formats.ase_source", "open_database", ()),
+    "pubchemqcr": (
+        "tdn.data.formats.pubchemqcr",
+        "open_pubchemqcr",
+        ("stage", "steps", "split", "ratios", "index_folder"),
+    ),
+    "oc": ("tdn.data.formats.oc", "open_oc", ("task",)),
 }
 
 
@@ -160,7 +164,7 @@ def open_path(path: Path, format_name: str | None, options: dict[str, Any]) -> S
 def guess_format(path: Path) -> str:
     """Format by the ending, for LMDB files by a look at their keys."""
     if path.is_dir() or path.suffix in (".lmdb", ".aselmdb"):
-        from tdn.data.lmdb_file import kind_of
+        from tdn.data.formats.lmdb_file import kind_of
 
         return kind_of(path)
     return "ase_db" if path.suffix in (".db", ".json") else "xyz"

@@ -38,10 +38,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tdn.algebra.clebsch_gordan import degree_slice, paths_by_product
+from tdn.algebra.spherical_harmonics import spherical_harmonics
 from tdn.deploy.tables import evaluate_table
-from tdn.model.clebsch_gordan import degree_slice, paths_by_product
 from tdn.model.radial import polynomial_envelope
-from tdn.model.spherical_harmonics import spherical_harmonics
 
 
 @dataclass(frozen=True)

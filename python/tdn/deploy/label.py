@@ -10,8 +10,8 @@ import torch
 
 import tdn
 from tdn import schema
+from tdn.algebra.clebsch_gordan import coupling_tensor
 from tdn.model import TDN
-from tdn.model.clebsch_gordan import coupling_tensor
 from tdn.model.product import CPCoupling
 
 CITATION = """@inproceedings{lin2025tdn,

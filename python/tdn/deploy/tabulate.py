@@ -19,7 +19,7 @@ from tdn.model.radial import polynomial_envelope
 #: Largest difference of table and network, of values and of derivatives, relative to the largest one of the table.
 BOUND = 1e-6
 MIN_INTERVALS, MAX_INTERVALS = 32, 2048
-#: Highest l_max of kernels with a radial weight for each path (pair_tdn/ops/fused/layer_kernel.h, MAX_SEPARATE).
+#: Highest l_max of kernels with a radial weight for each path (pair_tdn/engine/cpu/layer_kernel.h, MAX_SEPARATE).
 MAX_SEPARATE_L = 2
 #: Points in each interval where the two are compared.
 POINTS = 7

@@ -1,4 +1,4 @@
-"""LAMMPS's unit styles in angstrom, eV and dalton; twin of ``pair_tdn/units.h``, compared by a test."""
+"""LAMMPS's unit styles in angstrom, eV and dalton; twin of ``pair_tdn/lammps/units.h``, compared by a test."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tdn.algebra.clebsch_gordan import PATHS, admissible_paths
 from tdn.errors import TDNError
-from tdn.model.clebsch_gordan import PATHS, admissible_paths
 from tdn.model.settings import Settings, is_whole
 
 SETTINGS = ("md", "paper")

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tdn.algebra.spherical_harmonics import spherical_harmonics
 from tdn.model.attention import ForceHead, Layer, make_radial_network
 from tdn.model.config import ModelConfig
 from tdn.model.layers import SILU_SCALE, EquivariantNorm
 from tdn.model.product import make_column, make_coupling
 from tdn.model.radial import BesselBasis, GaussianBasis, polynomial_envelope
-from tdn.model.spherical_harmonics import spherical_harmonics
 
 
 def safe_length(vectors: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tdn.model.clebsch_gordan import admissible_paths, component_scale, coupling_tensor, path_rows
+from tdn.algebra.clebsch_gordan import admissible_paths, component_scale, coupling_tensor, path_rows
+from tdn.algebra.cp_decomposition import cp_factors
+from tdn.algebra.tensor_product import apply_edge_matrix, edge_matrix, edge_matrix_from_factors
 from tdn.model.config import ModelConfig
-from tdn.model.cp_decomposition import cp_factors
-from tdn.model.tensor_product import apply_edge_matrix, edge_matrix, edge_matrix_from_factors
 
 
 class EdgeProduct(nn.Module):

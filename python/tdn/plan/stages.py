@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tdn.model.clebsch_gordan import admissible_paths, coupling_tensor
+from tdn.algebra.clebsch_gordan import admissible_paths, coupling_tensor
 from tdn.model.config import ModelConfig
 
 #: Operations of a sigmoid.

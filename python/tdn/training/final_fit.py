@@ -22,9 +22,9 @@ from tdn.batches import in_batches, predict_batch
 from tdn.data.graph import Graph, given
 from tdn.data.graphs import spread
 from tdn.data.progress import tracked
-from tdn.data.references import composition, least_squares_references
 from tdn.files import write_atomically
 from tdn.model.potential import Potential
+from tdn.statistics.references import composition, least_squares_references
 from tdn.training.checkpoint import KEY, pack, read_checkpoint
 from tdn.training.prepare import TrainingData
 from tdn.training.schedule import stage_at, stage_weights

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tdn.data.graph import Graph, given
-from tdn.training.metrics import Difference, of_structures, safe_root
+from tdn.evaluation.metrics import Difference, of_structures, safe_root
 
 #: Values (any shape) and weights of one term, from the errors, the batch, and where the Huber loss turns linear.
 Pointwise = Callable[[Difference, Graph, float], Difference]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tdn.data.graph import Graph
+from tdn.evaluation.metrics import differences
 from tdn.model.potential import Potential
 from tdn.training.loss import Term, loss_terms
-from tdn.training.metrics import differences
 from tdn.training.optimizer import average_of
 from tdn.training.precision import products_in
 from tdn.training.sections import TrainingConfig

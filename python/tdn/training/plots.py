@@ -9,8 +9,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from tdn.analysis.plots import RESOLUTION, plot_parity
-from tdn.training.metrics import UNITS
+from tdn.evaluation.metrics import UNITS
+from tdn.evaluation.plots import RESOLUTION, plot_parity
 
 __all__ = ["plot_learning_curve", "plot_parity"]
 

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdn.data.ase_source import FileSource
 from tdn.data.dataset import unused_names
+from tdn.data.formats.ase_source import FileSource
 from tdn.data.graph import Graph
 from tdn.data.graphs import GraphSet, spread
 from tdn.data.loaded import Loaded
 from tdn.data.progress import tracked
-from tdn.data.references import given_references
 from tdn.data.source import Concatenation, Source, Subset, open_source
 from tdn.data.split import split_source
-from tdn.data.statistics import Statistics, cache_file, collect, read_cache, sampled, write_cache
 from tdn.errors import TDNError
 from tdn.model.settings import Settings
+from tdn.statistics.collect import Statistics, cache_file, collect, read_cache, sampled, write_cache
+from tdn.statistics.references import given_references
 from tdn.training.config import TrainConfig, model_settings, with_setting
-from tdn.training.start import Start
+from tdn.training.finetuning import Start
 
 #: Structures whose names of labels are looked at, and validation structures whose labels are counted in large data.
 PEEK = 100

@@ -13,13 +13,15 @@ import yaml
 
 from tdn.architectures import build_model, config_to_dict, stored_config
 from tdn.errors import TDNError
+from tdn.evaluation.evaluate import evaluate
+from tdn.evaluation.report import error_table
 from tdn.model import TDN
 from tdn.model.settings import Settings
 from tdn.training.batching import build_loader
 from tdn.training.checkpoint import KEY, default_dtype, load_with_summary, pack_model, plain, read_checkpoint
 from tdn.training.config import FREE_ON_RESUME, TrainConfig
-from tdn.training.evaluation import error_table, evaluate
 from tdn.training.final_fit import final_fit, store_fit
+from tdn.training.finetuning import Start, open_start, take_over
 from tdn.training.loop import Loop
 from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
@@ -30,7 +32,6 @@ from tdn.training.prepare import TrainingData, notes, prepare_data
 from tdn.training.saving import BEST, LAST, LOG_FILE, Saver
 from tdn.training.schedule import Plateau
 from tdn.training.sections import DataConfig, TrainingConfig
-from tdn.training.start import Start, open_start, take_over
 from tdn.training.state import RunState
 from tdn.training.tally import Tally
 

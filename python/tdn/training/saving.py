@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tdn.errors import TDNError
+from tdn.evaluation.metrics import UNITS
 from tdn.files import write_atomically
 from tdn.training.checkpoint import KEY, read_checkpoint
-from tdn.training.metrics import UNITS
 
 if TYPE_CHECKING:
     from tdn.training.loop import Loop

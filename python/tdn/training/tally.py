@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tdn.data.graph import Graph
+from tdn.evaluation.metrics import Difference, ErrorSums, batch_sums
 from tdn.training.loss import Term
-from tdn.training.metrics import Difference, ErrorSums, batch_sums
 
 #: The errors that are summed for every structure beside those of each property.
 EXTRA = "force_structure"

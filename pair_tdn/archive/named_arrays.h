@@ -1,0 +1,25 @@
+// Weights by name, as an archive holds them: plain float64 arrays that no library has to be opened
+// for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tdn {
+
+/// A C-ordered array; a scalar has no shape and one value.
+struct Array {
+  std::vector<int64_t> shape;
+  std::vector<double> values;
+
+  size_t size() const { return values.size(); }
+  int64_t n_dims() const { return static_cast<int64_t>(shape.size()); }
+};
+
+using NamedArrays = std::map<std::string, Array, std::less<>>;
+
+}    // namespace tdn

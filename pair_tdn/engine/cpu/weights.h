@@ -1,0 +1,81 @@
+// Weights of the fused engine, padded and packed for the kernels of this processor. The archive's
+// method fused_weights gives them by name (python/tdn/deploy/fused.py has the list).
+#pragma once
+
+#include "aligned_buffer.h"
+#include "kernels.h"
+
+#include <ATen/core/Dict.h>
+#include <ATen/core/Tensor.h>
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#define TDN_EXPORT __attribute__((visibility("default")))
+
+namespace tdn {
+
+using NamedTensors = c10::Dict<std::string, at::Tensor>;
+
+/// Packs named tensors and owns what it packed. Throws tdn::Error when one is missing.
+template <typename T> class TDN_EXPORT WeightPacker {
+ public:
+  /// Reads coupling, cutoff and the constants; the sizes come from `query` (n_heads, channels).
+  WeightPacker(const NamedTensors &named, const fused::Kernels<T> &kernels,
+               const at::Tensor &query);
+  WeightPacker(const WeightPacker &) = delete;
+  WeightPacker &operator=(const WeightPacker &) = delete;
+
+  const fused::Model<T> &model() const { return model_; }
+  at::Tensor need(const std::string &name) const;
+  double number(const std::string &name) const;
+  /// Of archives older than the number: what they were made with.
+  double number(const std::string &name, double of_older) const;
+  /// A copy whose last dimension, the channels, is padded.
+  const T *padded(const at::Tensor &rows);
+  fused::Linear<T> linear(const at::Tensor &weight, const at::Tensor &bias = {});
+  fused::Norm<T> norm(const std::string &name);
+  fused::Radial<T> radial(const std::string &name);
+  /// Only what the edge work of a layer reads; `prefix` is "" or ends with a point.
+  fused::Layer<T> edge_layer(const std::string &prefix);
+  double bytes() const;
+
+ private:
+  const NamedTensors named_;
+  const fused::Kernels<T> &kernels_;
+  fused::Model<T> model_{};
+  std::deque<AlignedBuffer<T>> storage_;
+  std::vector<typename fused::Model<T>::Term> terms_;
+  std::vector<int> first_term_;
+
+  const T *keep(const at::Tensor &values);
+  void set_coupling(const at::Tensor &coupling);
+};
+
+/// All weights of a network.
+template <typename T> class TDN_EXPORT FusedWeights {
+ public:
+  FusedWeights(const NamedTensors &named, const fused::Kernels<T> &kernels);
+
+  const fused::Model<T> &model() const { return packer_.model(); }
+  fused::Embedding<T> embedding;
+  std::vector<fused::Layer<T>> layers;
+  fused::Readout<T> readout;
+  std::optional<fused::Layer<T>> force_head;
+  const T *force_project = nullptr;    // (stride)
+  double energy_scale = 1;
+  std::vector<double> reference_energies;
+  /// Whether edges fade out at the cutoff (md); without, an atom without edges has no energy
+  /// (paper).
+  bool smooth() const { return model().envelope_power > 0; }
+
+ private:
+  WeightPacker<T> packer_;
+
+  fused::Layer<T> attention_layer(const std::string &prefix);
+  void add_feed_forward(const std::string &prefix, fused::Layer<T> &layer);
+};
+
+}    // namespace tdn

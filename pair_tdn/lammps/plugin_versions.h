@@ -1,0 +1,33 @@
+// Comparison of the versions a plugin was built with and is loaded into.
+#pragma once
+
+#include "engine/device.h"
+
+#include <cstdlib>
+#include <string>
+
+namespace tdn {
+
+/// One sentence when this binary does not fit, else empty. `version` is like "22 Jul 2025"; the
+/// number of a release's update shows only in `git_descriptor`, like "stable_22Jul2025_update4".
+inline std::string version_mismatch(const std::string &version, const std::string &git_descriptor)
+{
+  static const std::string cure = ": build the plugin again with `pip install --no-build-isolation "
+                                  "--force-reinstall --no-deps .`";
+  const std::string built = TDN_LAMMPS_VERSION, key = "_update";
+  const auto at = git_descriptor.find(key);
+  const int update =
+      at == std::string::npos ? -1 : std::atoi(git_descriptor.c_str() + at + key.size());
+  if (version != built)
+    return "the plugin was built for LAMMPS " + built + " but this is " + version + cure;
+  if (update >= 0 && update != TDN_LAMMPS_UPDATE)
+    return "the plugin was built for update " + std::to_string(TDN_LAMMPS_UPDATE) + " of LAMMPS " +
+           built + " but this is update " + std::to_string(update) + cure;
+  const std::string full = loaded_torch_version(), torch = full.substr(0, full.find('+'));
+  if (!torch.empty() && torch != TDN_TORCH_VERSION)
+    return "the plugin was built for torch " TDN_TORCH_VERSION " but torch " + torch +
+           " is loaded" + cure;
+  return {};
+}
+
+}    // namespace tdn

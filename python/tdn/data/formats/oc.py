@@ -1,0 +1,122 @@
+"""OC20 and OC22: slabs with adsorbates in LMDB shards, in the form of ASE rows and in the older one of pickled graphs.
+
+Energies are what the files hold: in OC20 relative to the clean slab and gas-phase molecules, in OC22 total. The tasks:
+``s2ef``, energy and forces of a structure; ``is2re``, the initial structure labeled with the energy of the relaxed one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdn.data.formats.lmdb_file import LmdbFile, shards_of
+from tdn.data.formats.oc_graphs import GraphShard
+from tdn.data.formats.oc_rows import RowShard
+from tdn.data.progress import tracked
+from tdn.data.source_base import Source, added, hashed, locate
+from tdn.data.structure import Structure
+from tdn.errors import TDNError, suggest
+
+TASKS = ("s2ef", "is2re")
+
+
+class Shard(Protocol):
+    """One file, in either form."""
+
+    file: LmdbFile
+    left_out: dict[str, int]
+
+    def __len__(self) -> int: ...
+
+    def structure(self, index: int, task: str) -> Structure:
+        """Structure with its labels."""
+
+    def system(self, index: int) -> Any:
+        """Identity of the relaxation that it belongs to; None if the file does not say."""
+
+
+class OpenCatalyst(Source):
+    """Structures of one or several shards."""
+
+    def __init__(self, paths: list[Path], task: str):
+        self.task = task
+        self.shards: list[Shard] = [open_shard(path) for path in paths]
+        self._ends = list(accumulate(len(shard) for shard in self.shards))
+        self._stamps = [shard.file.stamp() for shard in self.shards]
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def _place(self, index: int) -> tuple[Shard, int]:
+        part, place = locate(self._ends, self.checked_index(index))
+        return self.shards[part], place
+
+    def __getitem__(self, index: int) -> Structure:
+        shard, inner = self._place(index)
+        return shard.structure(inner, self.task)
+
+    @property
+    def file_names(self) -> list[str]:
+        """Names of the shards."""
+        return [shard.file.path.name for shard in self.shards]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """What the shards hold and this source does not give."""
+        return added(shard.left_out for shard in self.shards)
+
+    def fingerprint(self) -> str:
+        """Hash of the shards' names, sizes, times of change and numbers of entries, and of the task."""
+        return hashed("oc", self._stamps, self.task)
+
+    @cached_property
+    def _groups(self) -> NDArray[np.int64] | None:
+        """A number for each relaxation; reads every entry once."""
+        places = (self._place(index) for index in range(len(self)))
+        counted = tracked(places, len(self), f"relaxations of {', '.join(self.file_names)}")
+        systems = [shard.system(inner) for shard, inner in counted]
+        if all(system is None for system in systems):
+            return None
+        # a structure that does not say which relaxation it belongs to is one of its own
+        names = [f"alone {n}" if system is None else f"sid {system}" for n, system in enumerate(systems)]
+        hashes = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1 for name in names]
+        return np.unique(np.array(hashes, dtype=np.int64), return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+    def get_groups(self) -> NDArray[np.int64] | None:
+        """Relaxation (``sid``) of each structure."""
+        return self._groups
+
+
+def open_shard(path: Path) -> Shard:
+    """A file in the form that its first entry shows."""
+    file = LmdbFile(path)
+    for key in file.all_keys():
+        if key.isdigit():
+            content = file.get(key) or b""
+            shard: Shard = RowShard(file) if is_zlib(content) else GraphShard(file)
+            if len(shard):
+                return shard
+    raise TDNError(f"'{path}' holds no structures with the keys of OC20; give another file or another format")
+
+
+def is_zlib(content: bytes) -> bool:
+    """Whether a value begins as zlib's: rows are compressed, pickles begin with other bytes."""
+    return len(content) > 1 and content[0] == 0x78 and int.from_bytes(content[:2], "big") % 31 == 0
+
+
+def open_oc(path: Path, task: str = "s2ef") -> OpenCatalyst:
+    """Open a file or a folder of files, ``*.lmdb`` or ``*.aselmdb``.
+
+    Args:
+        path: the file or folder.
+        task: ``s2ef`` or ``is2re``.
+    """
+    if task not in TASKS:
+        raise TDNError(f"task is {task!r}{suggest(str(task), TASKS)}; known are {', '.join(TASKS)}")
+    return OpenCatalyst(shards_of(path), task)

@@ -1,0 +1,119 @@
+"""LMDB files of ASE rows: ``zlib(json)`` under the keys 1, 2, ..., beside ``nextid``, ``deleted_ids``, ``metadata``."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdn.data.formats.lmdb_file import LmdbFile
+from tdn.data.structure import Structure, full_stress
+from tdn.errors import TDNError
+from tdn.files import first_line
+
+
+class RowShard:
+    """One file."""
+
+    def __init__(self, file: LmdbFile):
+        self.file = file
+        next_id, deleted = self._reserved("nextid"), self._reserved("deleted_ids") or []
+        self.left_out = {"deleted row": len(deleted)} if deleted else {}
+        self.ids: Sequence[int] | NDArray[np.int64]
+        if next_id is None:  # not written by ASE's own code: count what is there
+            self.ids = np.array(sorted(int(key) for key in file.all_keys() if key.isdigit()), dtype=np.int64)
+        else:
+            self.ids = range(1, int(next_id))
+        if deleted:
+            self.ids = np.setdiff1d(np.asarray(self.ids, dtype=np.int64), deleted)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def _reserved(self, key: str) -> Any:
+        content = self.file.get(key.encode())
+        return None if content is None else self._decode(content, f"'{key}' of {self.file.path.name}")
+
+    def _decode(self, content: bytes, what: str) -> Any:
+        try:
+            return json.loads(zlib.decompress(content), object_hook=without_marker)
+        except (zlib.error, ValueError) as problem:
+            raise TDNError(f"{what} is no compressed JSON ({first_line(problem)}); give a whole file") from None
+
+    def row(self, index: int) -> tuple[dict[str, Any], str]:
+        """A row, with its values and data in one dictionary, and its name."""
+        number = int(self.ids[index])
+        name = f"row {number} of {self.file.path.name}"
+        content = self.file.get(str(number).encode())
+        if content is None:
+            raise TDNError(f"{name} is missing though it is not among the deleted ones; write the file again")
+        row = self._decode(content, name)
+        if not isinstance(row, dict):
+            raise TDNError(f"{name} is a {type(row).__name__}, not a row of ASE; give files of OC20 or OC22")
+        for extra in ("key_value_pairs", "data"):
+            values = row.get(extra)
+            if isinstance(values, Mapping):
+                row = {**values, **row}
+        return row, name
+
+    def structure(self, index: int, task: str) -> Structure:
+        """Structure of a row."""
+        row, name = self.row(index)
+        try:
+            return structure_of(row, name, task)
+        except (KeyError, TypeError, ValueError, IndexError) as problem:
+            reason = f"has no {problem}" if isinstance(problem, KeyError) else f"is malformed ({first_line(problem)})"
+            raise TDNError(f"{name} {reason}; give files of OC20 or OC22 with positions, cell and labels") from None
+
+    def system(self, index: int) -> Any:
+        """Its ``sid``."""
+        return self.row(index)[0].get("sid")
+
+
+def structure_of(row: Mapping[str, Any], name: str, task: str) -> Structure:
+    """Structure with its labels.
+
+    Raises:
+        TDNError: no energy of the task, a wrong shape, a value that is not finite.
+        KeyError: no positions or numbers.
+    """
+    numbers = np.asarray(row["numbers"], dtype=np.int64)
+    key = "energy" if task == "s2ef" else "y_relaxed"
+    if row.get(key) is None:
+        raise TDNError(f"{name} has no {key}, the energy of task {task}; choose another task or other files")
+    with_forces = task == "s2ef" and row.get("forces") is not None
+    pbc = np.array(row.get("pbc", [False] * 3), dtype=bool)
+    stress = row.get("stress") if task == "s2ef" and pbc.all() else None
+    return Structure(
+        numbers=numbers,
+        positions=np.array(row["positions"], dtype=np.float64),
+        cell=np.array(row.get("cell", np.zeros((3, 3))), dtype=np.float64),
+        pbc=pbc,
+        energy=float(np.asarray(row[key]).reshape(())),
+        forces=np.array(row["forces"], dtype=np.float64) if with_forces else None,
+        stress=None if stress is None else full_stress(stress),
+        fixed=fixed_of(row.get("constraints", []), len(numbers)),
+        tags=None if row.get("tags") is None else np.array(row["tags"], dtype=np.int64),
+        name=name,
+    ).checked()
+
+
+def fixed_of(constraints: Any, n_atoms: int) -> NDArray[np.bool_] | None:
+    """Atoms of the constraints FixAtoms, shape ``(n_atoms,)``; None if there are none."""
+    fixed = np.zeros(n_atoms, dtype=bool)
+    for constraint in json.loads(constraints) if isinstance(constraints, str) else constraints:
+        if constraint["name"] == "FixAtoms":
+            fixed[np.asarray(constraint["kwargs"]["indices"], dtype=np.int64)] = True
+    return fixed if fixed.any() else None
+
+
+def without_marker(value: dict[str, Any]) -> Any:
+    """An array that ASE's own JSON wrote as its shape, type and numbers."""
+    if set(value) == {"__ndarray__"}:
+        shape, kind, numbers = value["__ndarray__"]
+        return np.array(numbers, dtype=np.dtype(str(kind))).reshape(shape)
+    return value

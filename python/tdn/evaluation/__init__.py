@@ -1,0 +1,1 @@
+"""Errors of a model on labeled structures: metrics, sums, tables and plots."""

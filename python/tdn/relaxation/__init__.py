@@ -1,0 +1,1 @@
+"""Relaxing structures with a model, one at a time, and the files it writes."""

@@ -1,0 +1,1 @@
+"""What the training data say before training: reference energies, energy scale, degree, shortest pairs."""
