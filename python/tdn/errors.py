@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class TDNError(Exception):
@@ -14,3 +15,13 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'l_max'?)"`` when ``word`` is close to a known name, else an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def quoted(value: Any, limit: int = 60) -> str:
+    """Text or a value out of a file, fit for a terminal: escaped as Python writes it, and shortened."""
+    text = repr(value[: 2 * limit] if isinstance(value, (str, bytes)) else value)
+    text = " ".join(text.removeprefix("b").split())
+    return text if len(text) <= limit else f"{text[: limit - 4]}...{text[0] if text[0] in QUOTES else ''}"
+
+
+QUOTES = "'\""

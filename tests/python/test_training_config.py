@@ -39,7 +39,7 @@ def folder(tmp_path) -> Path:
         (
             "data",
             {"qqqqqq": 1},
-            r"^unknown option 'qqqqqq' in data; known options: cache, memory, references, sample, train, valid",
+            r"^unknown option 'qqqqqq' in data; known options: cache, energy_key, forces_key, memory, references,",
         ),
         (
             "training",

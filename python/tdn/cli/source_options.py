@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--format`` and ``--option``."""
+    """Add ``--format``, ``--option`` and the names of the labels."""
     parser.add_argument("--format", help="xyz, ase_db, pubchemqcr or oc (default: by a look at the file)")
     parser.add_argument(
         "--option",
@@ -19,12 +19,17 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="option of the format, for instance stage=1st, steps=last, split=train, task=is2re; may be repeated",
     )
+    for label in ("energy", "forces", "stress"):
+        parser.add_argument(
+            f"--{label}-key", metavar="NAME", help=f"name of the {label} in extended XYZ and ASE's files"
+        )
 
 
 def open_sources(paths: list[str], args: argparse.Namespace) -> Source:
     """Open paths with the options of a command line."""
     import yaml
 
+    from tdn.data.labels import KEY_OPTIONS
     from tdn.data.source import open_source
     from tdn.errors import TDNError
 
@@ -34,6 +39,8 @@ def open_sources(paths: list[str], args: argparse.Namespace) -> Source:
         if not separator:
             raise TDNError(f"--option {text} has no value; write it as NAME=VALUE")
         options[name] = yaml.safe_load(value) if value.startswith("[") else value
+    given = {name: getattr(args, name) for name in KEY_OPTIONS}
+    options |= {name: value for name, value in given.items() if value is not None}
     if args.format:
         options["format"] = args.format
     return open_source([{"path": path, **options} for path in paths])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdn.data.labels import KEY_OPTIONS
 from tdn.data.source_base import Source, added, hashed, locate
 from tdn.data.structure import Structure
 from tdn.elements import SYMBOLS
@@ -22,14 +23,14 @@ __all__ = ["Concatenation", "Source", "Subset", "open_source"]
 
 #: Format, where its opener is, and the options it knows; an opener takes the path and the options.
 FORMATS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "xyz": ("tdn.data.formats.ase_source", "open_frames", ()),
-    "ase_db": ("tdn.data.formats.ase_source", "open_database", ()),
+    "xyz": ("tdn.data.formats.ase_source", "open_frames", KEY_OPTIONS),
+    "ase_db": ("tdn.data.formats.ase_source", "open_database", KEY_OPTIONS),
     "pubchemqcr": (
         "tdn.data.formats.pubchemqcr",
         "open_pubchemqcr",
         ("stage", "steps", "split", "ratios", "index_folder"),
     ),
-    "oc": ("tdn.data.formats.oc", "open_oc", ("task",)),
+    "oc": ("tdn.data.formats.oc", "open_oc", ("task", *KEY_OPTIONS)),
 }
 
 
@@ -119,27 +120,30 @@ def plain_path(text: str) -> Path:
     return Path(os.path.expandvars(text)).expanduser()
 
 
-def open_source(spec: Any, resolve: Callable[[str], Path] = plain_path) -> Source:
+def open_source(
+    spec: Any, resolve: Callable[[str], Path] = plain_path, options: Mapping[str, Any] | None = None
+) -> Source:
     """Open what ``spec`` names.
 
     Args:
         spec: a path, a list of such specs, or a mapping with ``path``, optionally ``format`` (xyz, ase_db, pubchemqcr,
             oc; guessed from the file if not given) and the options of the format.
         resolve: makes a path of a text, for instance one relative to a configuration's folder.
+        options: options of the format where a spec does not give its own.
 
     Raises:
         TDNError: an unknown format or option, a file that does not exist or that the format's reader refuses.
     """
     if isinstance(spec, (str, Path)):
-        return open_path(resolve(str(spec)), None, {})
+        return open_path(resolve(str(spec)), None, dict(options or {}))
     if isinstance(spec, Mapping):
-        options = dict(spec)
-        path, format_name = options.pop("path", None), options.pop("format", None)
+        own = dict(spec)
+        path, format_name = own.pop("path", None), own.pop("format", None)
         if not isinstance(path, (str, Path)):
-            raise TDNError(f"the data {options} have no path; add 'path: FILE'")
-        return open_path(resolve(str(path)), format_name, options)
+            raise TDNError(f"the data {own} have no path; add 'path: FILE'")
+        return open_path(resolve(str(path)), format_name, {**(options or {}), **own})
     if isinstance(spec, Sequence) and spec:
-        sources = [open_source(part, resolve) for part in spec]
+        sources = [open_source(part, resolve, options) for part in spec]
         return sources[0] if len(sources) == 1 else Concatenation(sources)
     raise TDNError(f"data are given as {spec!r}; give a path, a list of paths or a mapping with 'path'")
 

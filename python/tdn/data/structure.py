@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdn.data.labels import DEFAULT_KEYS, LabelKeys, read_labels
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError
 
@@ -34,22 +35,30 @@ class Structure:
         return len(self.numbers)
 
     @classmethod
-    def from_atoms(cls, atoms: Atoms, name: str = "structure") -> Structure:
+    def from_atoms(cls, atoms: Atoms, name: str = "structure", keys: LabelKeys = DEFAULT_KEYS) -> Structure:
         """Structure of ASE, labels from the stored results of its calculator, fixed atoms from its constraints.
+
+        Args:
+            atoms: the structure.
+            name: where it comes from, for messages.
+            keys: names of the labels among the results, ``atoms.arrays`` and ``atoms.info``.
 
         Raises:
             TDNError: a wrong shape, a value that is not finite or an unknown element; the message starts with ``name``.
         """
-        results = atoms.calc.results if atoms.calc is not None else {}
-        forces, stress = results.get("forces"), results.get("stress")
+        cell = np.array(atoms.cell.array, dtype=np.float64)
+        try:
+            labels = read_labels(named_values(atoms), keys, cell, bool(atoms.pbc.all()))
+        except TDNError as problem:
+            raise TDNError(f"{name}: its {problem}") from None
         return cls(
             numbers=np.asarray(atoms.numbers, dtype=np.int64),
             positions=np.array(atoms.positions, dtype=np.float64),
-            cell=np.array(atoms.cell.array, dtype=np.float64),
+            cell=cell,
             pbc=np.array(atoms.pbc, dtype=bool),
-            energy=None if results.get("energy") is None else float(results["energy"]),
-            forces=None if forces is None else np.array(forces, dtype=np.float64),
-            stress=None if stress is None or not atoms.pbc.all() else full_stress(stress),
+            energy=labels.energy,
+            forces=labels.forces,
+            stress=labels.stress,
             fixed=fixed_atoms(atoms),
             tags=np.array(atoms.get_tags(), dtype=np.int64) if atoms.has("tags") else None,
             name=name,
@@ -107,13 +116,13 @@ class Structure:
         return None
 
 
-def full_stress(stress: Any) -> NDArray[np.float64]:
-    """Stress as (3, 3) from six components in ASE's order xx yy zz yz xz xy, or from nine."""
-    values = np.array(stress, dtype=np.float64)
-    if values.size == 6:
-        xx, yy, zz, yz, xz, xy = values.ravel()
-        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    return values.reshape(3, 3) if values.size == 9 else values
+def named_values(atoms: Atoms) -> dict[str, Any]:
+    """Everything that a structure of ASE carries, by name; of a database its key-value pairs and data too."""
+    values: dict[str, Any] = {}
+    for part in (atoms.info.get("data"), atoms.info.get("key_value_pairs")):
+        values.update(part if isinstance(part, dict) else {})
+    results = atoms.calc.results if atoms.calc is not None else {}
+    return {**values, **atoms.info, **atoms.arrays, **results}
 
 
 def fixed_atoms(atoms: Atoms) -> NDArray[np.bool_] | None:

@@ -61,7 +61,7 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
         config: the run.
         start: model that the run starts from; its options stand where the configuration gives none.
     """
-    origin = open_source(config.data.train, config.path)
+    origin = open_source(config.data.train, config.path, config.data.label_options)
     source = loaded(origin, config.data.sample)
     written = {**(start.options if start else {}), **config.model}
     elements = config.model.get("elements") or source.elements()
@@ -111,7 +111,7 @@ def split(config: TrainConfig, source: Source, options: Settings) -> tuple[Sourc
     """Structures for training and for validation, and the source of the latter if it is another one."""
     wish = config.data.valid
     if not isinstance(wish, float):
-        origin = open_source(wish, config.path)
+        origin = open_source(wish, config.path, config.data.label_options)
         return source, without_isolated(loaded(origin, config.data.sample), options)[0], origin
     if source.get_groups() is not None:
         return *split_source(source, wish, config.training.seed), None

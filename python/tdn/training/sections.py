@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from tdn.data.labels import KEY_OPTIONS, LabelKeys
 from tdn.errors import TDNError
 from tdn.training.loss import LOSSES
 
@@ -21,6 +22,9 @@ class DataConfig:
     train: str | list | dict
     #: the same, or the fraction of the training structures (of their trajectories, where there are some) to hold out
     valid: str | list | dict | float = 0.1
+    energy_key: str = "energy"  #: name of the energy in extended XYZ and ASE's files
+    forces_key: str = "forces"  #: name of the forces there
+    stress_key: str = "stress"  #: name of the stress there; of a virial (W = -stress x volume, eV) if it says virial
     references: str | dict = "auto"  #: energy of each element (eV), or auto (isolated atoms, else least squares)
     sample: int = 20_000  #: structures of which averages and references are taken where the data do not fit in memory
     memory: float = 4.0  #: GB of graphs that may be kept in memory; larger data are read again in every epoch
@@ -43,6 +47,13 @@ class DataConfig:
             raise TDNError(f"data.sample is {self.sample}; give a positive number of structures")
         if not self.memory >= 0:
             raise TDNError(f"data.memory is {self.memory}; give a number of GB that is not negative")
+        LabelKeys.from_options(asdict(self))
+
+    @property
+    def label_options(self) -> dict[str, str]:
+        """Names of labels that are not the usual ones, as options of the data's format."""
+        usual = {option: getattr(type(self), option) for option in KEY_OPTIONS}
+        return {option: getattr(self, option) for option in KEY_OPTIONS if getattr(self, option) != usual[option]}
 
 
 #: Values of the training section that repeat the published training, for ``preset: paper``.

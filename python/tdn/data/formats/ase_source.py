@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from tdn.data.labels import DEFAULT_KEYS, LabelKeys
 from tdn.data.source_base import Source, hashed, stamp
 from tdn.data.structure import Structure
 from tdn.errors import TDNError
@@ -22,15 +24,15 @@ if TYPE_CHECKING:
 class FileSource(Source):
     """One file; what is kept of it beside its path is made again in every process that asks for it."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
+        self.path, self.keys = path, keys
         self._stamp = stamp(path)
         if len(self) == 0:
             raise TDNError(f"data file '{path}' holds no structures; give a file with at least one")
 
     def __getitem__(self, index: int) -> Structure:
         index = self.checked_index(index)
-        return Structure.from_atoms(self.atoms(index), f"structure {index} of {self.path.name}")
+        return Structure.from_atoms(self.atoms(index), f"structure {index} of {self.path.name}", self.keys)
 
     def atoms(self, index: int) -> Atoms:
         """Structure of ASE."""
@@ -42,8 +44,8 @@ class FileSource(Source):
         return [self.path.name]
 
     def fingerprint(self) -> str:
-        """Hash of name, size and time of change."""
-        return hashed(type(self).__name__, self._stamp)
+        """Hash of name, size and time of change, and of the names of the labels."""
+        return hashed(type(self).__name__, self._stamp, asdict(self.keys))
 
     def refuse(self, problem: Exception) -> NoReturn:
         """Say that ASE cannot read the file."""
@@ -55,13 +57,13 @@ class FileSource(Source):
 class XyzSource(FileSource):
     """Extended XYZ: the places of the frames are kept, 8 bytes each, and a frame is parsed when it is asked for."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
         try:
             self.offsets = frame_offsets(path)
         except ValueError as problem:
             self.path = path
             self.refuse(problem)
-        super().__init__(path)
+        super().__init__(path, keys)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -87,12 +89,16 @@ class FramesSource(FileSource):
     @cached_property
     def frames(self) -> list[Atoms]:
         """Every structure of the file."""
-        from ase.io import read
-
         try:
-            frames = read(self.path, index=":")
+            return self.read_frames()
         except Exception as problem:  # ASE's readers raise anything
             self.refuse(problem)
+
+    def read_frames(self) -> list[Atoms]:
+        """Read the whole file."""
+        from ase.io import read
+
+        frames = read(self.path, index=":")
         return frames if isinstance(frames, list) else [frames]
 
     def __len__(self) -> int:
@@ -106,10 +112,21 @@ class FramesSource(FileSource):
         return {name: value for name, value in self.__dict__.items() if name != "frames"}
 
 
+class JsonSource(FramesSource):
+    """Database of ASE in JSON, which is one text."""
+
+    def read_frames(self) -> list[Atoms]:
+        """Read every row, with its key-value pairs and data."""
+        from ase.db import connect
+
+        rows = connect(self.path, type="json", serial=True).select()
+        return [row.toatoms(add_additional_information=True) for row in rows]
+
+
 class DatabaseSource(FileSource):
     """SQLite database of ASE: the numbers of its rows are kept, a row is read when it is asked for."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
         from ase.db import connect
 
         self.path = path
@@ -118,7 +135,7 @@ class DatabaseSource(FileSource):
             self.ids = np.array([row.id for row in rows], dtype=np.int64)
         except Exception as problem:  # whatever sqlite3 finds
             self.refuse(problem)
-        super().__init__(path)
+        super().__init__(path, keys)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -128,23 +145,25 @@ class DatabaseSource(FileSource):
         from ase.db import connect
 
         # ASE opens and closes the file at each call: nothing of it stays open over a fork.
-        return connect(self.path, serial=True).get_atoms(id=int(self.ids[index]))
+        return connect(self.path, serial=True).get_atoms(int(self.ids[index]), add_additional_information=True)
 
 
-def open_frames(path: Path) -> Source:
-    """Extended XYZ with random access, anything else that ASE reads as a whole."""
+def open_frames(path: Path, **options: Any) -> Source:
+    """Extended XYZ with random access, anything else that ASE reads as a whole; options: names of the labels."""
     if not path.is_file():
         raise TDNError(f"data '{path}' is a folder; give a file, or a folder of LMDB shards")
-    return XyzSource(path) if path.suffix in (".xyz", ".extxyz") else FramesSource(path)
+    keys = LabelKeys.from_options(options)
+    return XyzSource(path, keys) if path.suffix in (".xyz", ".extxyz") else FramesSource(path, keys)
 
 
-def open_database(path: Path) -> Source:
-    """Database of ASE: SQLite and LMDB row by row, JSON as a whole."""
+def open_database(path: Path, **options: Any) -> Source:
+    """Database of ASE: SQLite and LMDB row by row, JSON as a whole; options: names of the labels."""
     if path.is_dir() or path.suffix in (".lmdb", ".aselmdb"):
         from tdn.data.formats.oc import open_oc
 
-        return open_oc(path)
-    return FramesSource(path) if path.suffix == ".json" else DatabaseSource(path)
+        return open_oc(path, **options)
+    keys = LabelKeys.from_options(options)
+    return JsonSource(path, keys) if path.suffix == ".json" else DatabaseSource(path, keys)
 
 
 def frame_offsets(path: Path) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ Energies are what the files hold: in OC20 relative to the clean slab and gas-pha
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from tdn.data.formats.lmdb_file import LmdbFile, shards_of
 from tdn.data.formats.oc_graphs import GraphShard
 from tdn.data.formats.oc_rows import RowShard
+from tdn.data.labels import DEFAULT_KEYS, LabelKeys
 from tdn.data.progress import tracked
 from tdn.data.source_base import Source, added, hashed, locate
 from tdn.data.structure import Structure
@@ -44,9 +46,9 @@ class Shard(Protocol):
 class OpenCatalyst(Source):
     """Structures of one or several shards."""
 
-    def __init__(self, paths: list[Path], task: str):
-        self.task = task
-        self.shards: list[Shard] = [open_shard(path) for path in paths]
+    def __init__(self, paths: list[Path], task: str, keys: LabelKeys = DEFAULT_KEYS):
+        self.task, self.keys = task, keys
+        self.shards: list[Shard] = [open_shard(path, keys) for path in paths]
         self._ends = list(accumulate(len(shard) for shard in self.shards))
         self._stamps = [shard.file.stamp() for shard in self.shards]
 
@@ -73,7 +75,7 @@ class OpenCatalyst(Source):
 
     def fingerprint(self) -> str:
         """Hash of the shards' names, sizes, times of change and numbers of entries, and of the task."""
-        return hashed("oc", self._stamps, self.task)
+        return hashed("oc", self._stamps, self.task, asdict(self.keys))
 
     @cached_property
     def _groups(self) -> NDArray[np.int64] | None:
@@ -93,13 +95,17 @@ class OpenCatalyst(Source):
         return self._groups
 
 
-def open_shard(path: Path) -> Shard:
-    """A file in the form that its first entry shows."""
+def open_shard(path: Path, keys: LabelKeys = DEFAULT_KEYS) -> Shard:
+    """A file in the form that its first entry shows; only rows have labels of other names."""
     file = LmdbFile(path)
     for key in file.all_keys():
         if key.isdigit():
             content = file.get(key) or b""
-            shard: Shard = RowShard(file) if is_zlib(content) else GraphShard(file)
+            shard: Shard = RowShard(file, keys) if is_zlib(content) else GraphShard(file)
+            if len(shard) and isinstance(shard, GraphShard) and keys != DEFAULT_KEYS:
+                raise TDNError(
+                    f"'{path}' holds graphs, whose labels have fixed names; leave out energy_key and the like"
+                )
             if len(shard):
                 return shard
     raise TDNError(f"'{path}' holds no structures with the keys of OC20; give another file or another format")
@@ -110,13 +116,14 @@ def is_zlib(content: bytes) -> bool:
     return len(content) > 1 and content[0] == 0x78 and int.from_bytes(content[:2], "big") % 31 == 0
 
 
-def open_oc(path: Path, task: str = "s2ef") -> OpenCatalyst:
+def open_oc(path: Path, task: str = "s2ef", **options: Any) -> OpenCatalyst:
     """Open a file or a folder of files, ``*.lmdb`` or ``*.aselmdb``.
 
     Args:
         path: the file or folder.
         task: ``s2ef`` or ``is2re``.
+        options: names of the labels of ASE rows, :data:`tdn.data.labels.KEY_OPTIONS`.
     """
     if task not in TASKS:
         raise TDNError(f"task is {task!r}{suggest(str(task), TASKS)}; known are {', '.join(TASKS)}")
-    return OpenCatalyst(shards_of(path), task)
+    return OpenCatalyst(shards_of(path), task, LabelKeys.from_options(options))

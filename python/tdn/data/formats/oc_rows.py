@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdn.data.formats.lmdb_file import LmdbFile
-from tdn.data.structure import Structure, full_stress
+from tdn.data.labels import DEFAULT_KEYS, LabelKeys, read_labels
+from tdn.data.structure import Structure
 from tdn.errors import TDNError
 from tdn.files import first_line
 
@@ -19,8 +20,8 @@ from tdn.files import first_line
 class RowShard:
     """One file."""
 
-    def __init__(self, file: LmdbFile):
-        self.file = file
+    def __init__(self, file: LmdbFile, keys: LabelKeys = DEFAULT_KEYS):
+        self.file, self.keys = file, keys
         next_id, deleted = self._reserved("nextid"), self._reserved("deleted_ids") or []
         self.left_out = {"deleted row": len(deleted)} if deleted else {}
         self.ids: Sequence[int] | NDArray[np.int64]
@@ -64,7 +65,7 @@ class RowShard:
         """Structure of a row."""
         row, name = self.row(index)
         try:
-            return structure_of(row, name, task)
+            return structure_of(row, name, task, self.keys)
         except (KeyError, TypeError, ValueError, IndexError) as problem:
             reason = f"has no {problem}" if isinstance(problem, KeyError) else f"is malformed ({first_line(problem)})"
             raise TDNError(f"{name} {reason}; give files of OC20 or OC22 with positions, cell and labels") from None
@@ -74,7 +75,7 @@ class RowShard:
         return self.row(index)[0].get("sid")
 
 
-def structure_of(row: Mapping[str, Any], name: str, task: str) -> Structure:
+def structure_of(row: Mapping[str, Any], name: str, task: str, keys: LabelKeys) -> Structure:
     """Structure with its labels.
 
     Raises:
@@ -82,20 +83,24 @@ def structure_of(row: Mapping[str, Any], name: str, task: str) -> Structure:
         KeyError: no positions or numbers.
     """
     numbers = np.asarray(row["numbers"], dtype=np.int64)
-    key = "energy" if task == "s2ef" else "y_relaxed"
-    if row.get(key) is None:
-        raise TDNError(f"{name} has no {key}, the energy of task {task}; choose another task or other files")
-    with_forces = task == "s2ef" and row.get("forces") is not None
+    keys = keys if task == "s2ef" else LabelKeys(energy="y_relaxed")
+    if row.get(keys.energy) is None:
+        raise TDNError(f"{name} has no {keys.energy}, the energy of task {task}; choose another task or other files")
     pbc = np.array(row.get("pbc", [False] * 3), dtype=bool)
-    stress = row.get("stress") if task == "s2ef" and pbc.all() else None
+    cell = np.array(row.get("cell", np.zeros((3, 3))), dtype=np.float64)
+    used = row if task == "s2ef" else {keys.energy: row[keys.energy]}
+    try:
+        labels = read_labels(used, keys, cell, bool(pbc.all()))
+    except TDNError as problem:
+        raise TDNError(f"{name}: its {problem}") from None
     return Structure(
         numbers=numbers,
         positions=np.array(row["positions"], dtype=np.float64),
-        cell=np.array(row.get("cell", np.zeros((3, 3))), dtype=np.float64),
+        cell=cell,
         pbc=pbc,
-        energy=float(np.asarray(row[key]).reshape(())),
-        forces=np.array(row["forces"], dtype=np.float64) if with_forces else None,
-        stress=None if stress is None else full_stress(stress),
+        energy=labels.energy,
+        forces=labels.forces,
+        stress=labels.stress,
         fixed=fixed_of(row.get("constraints", []), len(numbers)),
         tags=None if row.get("tags") is None else np.array(row["tags"], dtype=np.int64),
         name=name,
