@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tdn.errors import TDNError
 
@@ -33,6 +32,8 @@ def read_tensors(path: str | Path, expected: str) -> dict[Any, Any]:
     Raises:
         TDNError: the file is missing, unreadable or holds something else.
     """
+    import torch
+
     path = Path(path)
     if not path.is_file():
         raise TDNError(f"checkpoint '{path}' does not exist; give {expected}")

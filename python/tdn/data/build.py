@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
-from ase.data import chemical_symbols
 
+from tdn.data.arrays import graph_arrays
 from tdn.data.graph import Graph
-from tdn.data.neighbors import neighbor_list
 from tdn.data.structure import Structure, fixed_atoms
 from tdn.errors import TDNError
-
-#: Pairs closer than this are taken for broken input (angstrom); the shortest bond, H2, has 0.74.
-TOO_CLOSE = 0.2
 
 
 def graph_from_atoms(atoms: Atoms, elements: Sequence[str], cutoff: float, labels: bool = False) -> Graph:
@@ -58,45 +54,15 @@ def bare_graph(
     cutoff: float,
 ) -> Graph:
     """Graph without labels of atoms (n,), positions (n, 3), a cell (3, 3) and its periodic directions (3,)."""
-    center, neighbor, vectors = neighbor_list(positions, cell, periodic, cutoff)
-    check_distances(center, neighbor, vectors)
-    volume = abs(float(np.linalg.det(cell))) if np.all(periodic) else 0.0
+    arrays = graph_arrays(numbers, positions, cell, periodic, elements, cutoff)
     return Graph(
-        species=torch.from_numpy(species_of(numbers, elements)),
-        center=torch.from_numpy(center),
-        neighbor=torch.from_numpy(neighbor),
-        vectors=torch.from_numpy(vectors),
+        species=torch.from_numpy(arrays.species),
+        center=torch.from_numpy(arrays.center),
+        neighbor=torch.from_numpy(arrays.neighbor),
+        vectors=torch.from_numpy(arrays.vectors),
         batch=torch.zeros(len(numbers), dtype=torch.int64),
-        volume=torch.tensor([volume], dtype=torch.float64),
+        volume=torch.tensor([arrays.volume], dtype=torch.float64),
     )
-
-
-def species_of(numbers: np.ndarray, elements: Sequence[str]) -> np.ndarray:
-    """Model index of each atom from its atomic number, shape ``(n_atoms,)`` int64."""
-    index = np.full(len(chemical_symbols), -1, dtype=np.int64)
-    for species, element in enumerate(elements):
-        index[chemical_symbols.index(element)] = species
-    found = index[numbers]
-    if (found < 0).any():
-        missing = chemical_symbols[numbers[found < 0][0]]
-        raise TDNError(
-            f"element {missing} is not in the model, which knows {' '.join(elements)}; "
-            "leave the structure out or train a model with this element"
-        )
-    return found
-
-
-def check_distances(center: np.ndarray, neighbor: np.ndarray, vectors: np.ndarray) -> None:
-    """Refuse structures with overlapping atoms."""
-    if len(vectors) == 0:
-        return
-    distances = np.linalg.norm(vectors, axis=1)
-    edge = int(distances.argmin())
-    if distances[edge] < TOO_CLOSE:
-        raise TDNError(
-            f"atoms {center[edge]} and {neighbor[edge]} are {distances[edge]:.3g} angstrom apart, closer than "
-            f"{TOO_CLOSE}; check the positions, the cell and their unit"
-        )
 
 
 def read_labels(atoms: Atoms) -> dict[str, Any]:
