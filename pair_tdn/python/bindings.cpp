@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <ctime>
 #include <map>
+#include <mutex>
 #include <optional>
 
 namespace py = pybind11;
@@ -28,7 +29,11 @@ void check_size(const at::Tensor &tensor, const char *name, int64_t size)
                      std::to_string(size) + " are needed: give one per atom or edge");
 }
 
-/// A model on a device; what Python calls with plain tensors.
+/// A model on a device; what Python calls with plain tensors, from any of its threads.
+///
+/// The evaluator's buffers serve one evaluation at a time: `mutex_` is held from its start until
+/// the results are copied. It is taken without Python's global lock, which another thread may need
+/// to finish its evaluation.
 class CoreEvaluator {
  public:
   CoreEvaluator(const std::string &path, const std::string &device,
@@ -42,13 +47,26 @@ class CoreEvaluator {
   std::string metadata() const { return metadata_.text; }
   std::string device() const { return evaluator_->device().str(); }
   std::string engine() const { return evaluator_->name(); }
-  double kept_bytes() const { return evaluator_->kept_bytes(); }
+  double kept_bytes() const
+  {
+    const std::lock_guard lock(mutex_);
+    return evaluator_->kept_bytes();
+  }
 
-  void start_times() { evaluator_->start_times(); }
-  std::map<std::string, double> times() const { return evaluator_->times(); }
+  void start_times()
+  {
+    const std::lock_guard lock(mutex_);
+    evaluator_->start_times();
+  }
+  std::map<std::string, double> times() const
+  {
+    const std::lock_guard lock(mutex_);
+    return evaluator_->times();
+  }
 
   std::map<std::string, double> probe(double edges_per_atom, bool direct)
   {
+    const std::lock_guard lock(mutex_);
     const auto kind = direct ? tdn::ForceKind::DIRECT : tdn::ForceKind::GRADIENT;
     const auto cost = tdn::probe_cost(*evaluator_, metadata_, kind, edges_per_atom);
     std::map<std::string, double> out;
@@ -76,8 +94,9 @@ class CoreEvaluator {
       throw tdn::Error("the edges are not sorted by center: sort center, neighbor and vectors");
     for (const auto &[tensor, name] : {std::pair{neighbor, "neighbor"}, {vectors, "vectors"}})
       check_size(tensor, name, center.size(0));
-    const auto result =
-        evaluator_->evaluate(graph_of(species, center, neighbor, vectors, owned), exchange, kind);
+    const auto graph = graph_of(species, center, neighbor, vectors, owned);
+    const std::lock_guard lock(mutex_);
+    const auto result = evaluator_->evaluate(graph, exchange, kind);
     return {result.atom_energies.clone(), copied(result.edge_gradients),
             copied(result.direct_forces)};
   }
@@ -85,6 +104,7 @@ class CoreEvaluator {
  private:
   tdn::ModelMetadata metadata_;
   std::unique_ptr<tdn::Evaluator> evaluator_;
+  mutable std::mutex mutex_;
 
   CoreEvaluator(const tdn::ModelArchive &archive, c10::Device device,
                 const std::optional<at::ScalarType> &dtype, const std::string &engine,
@@ -198,6 +218,12 @@ template <typename T> std::pair<double, double> rates_of()
           best([&] { return kernels.product_loop(2000, scratch.data()); })};
 }
 
+/// A getter that waits for an evaluation in another thread without Python's global lock.
+template <typename Getter> py::cpp_function without_gil(Getter getter)
+{
+  return {getter, py::call_guard<py::gil_scoped_release>()};
+}
+
 PYBIND11_MODULE(_core, module)
 {
   module.doc() = "The C++ evaluator of pair_style tdn, without LAMMPS.";
@@ -220,7 +246,7 @@ PYBIND11_MODULE(_core, module)
            "Open an archive on device auto, cpu or cuda; dtype converts the model; engine auto, "
            "fused or script; species that may stand in a graph, all when empty.")
       .def_property_readonly("engine", &CoreEvaluator::engine, "Engine that runs the model.")
-      .def_property_readonly("kept_bytes", &CoreEvaluator::kept_bytes,
+      .def_property_readonly("kept_bytes", without_gil(&CoreEvaluator::kept_bytes),
                              "Bytes kept from one evaluation to the next, without weights.")
       .def_property_readonly("metadata", &CoreEvaluator::metadata, "The label, JSON text.")
       .def_property_readonly("device", &CoreEvaluator::device, "Device the model runs on.")
@@ -228,9 +254,10 @@ PYBIND11_MODULE(_core, module)
            py::arg("neighbor"), py::arg("vectors"), py::arg("n_owned") = py::none(),
            py::arg("direct") = false, py::arg("row_map") = py::none(),
            py::call_guard<py::gil_scoped_release>(), EVALUATE_DOC)
-      .def("start_times", &CoreEvaluator::start_times, "From now on, count the time of stages.")
+      .def("start_times", &CoreEvaluator::start_times, py::call_guard<py::gil_scoped_release>(),
+           "From now on, count the time of stages.")
       .def_property_readonly(
-          "times", &CoreEvaluator::times,
+          "times", without_gil(&CoreEvaluator::times),
           "CPU seconds by stage since start_times(); empty for the script engine.")
       .def("probe", &CoreEvaluator::probe, py::arg("edges_per_atom"), py::arg("direct") = false,
            py::call_guard<py::gil_scoped_release>(), PROBE_DOC);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from threading import RLock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,6 +68,12 @@ class TDNCalculator(Calculator):
         self.model = ready(model, device, dtype)
         self.device = device
         self.forces = forces or self.model.force_kinds[0]
+        self._use = RLock()
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """As ASE's; from several threads, one structure after the other."""
+        with self._use:
+            return super().get_property(name, atoms, allow_calculation)
 
     def calculate(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -20,7 +21,10 @@ FEW_ELEMENTS = 4
 
 
 class DeployedModel:
-    """Callable like :class:`tdn.model.TDN`; cannot be trained."""
+    """Callable like :class:`tdn.model.TDN`, from any thread; cannot be trained.
+
+    Threads that share a model evaluate one after the other; give each a model of its own to evaluate at once.
+    """
 
     def __init__(self, path: str | Path, device: str | torch.device = "cpu", engine: str = "auto") -> None:
         """Open an archive.
@@ -34,8 +38,9 @@ class DeployedModel:
         self.path, self.engine = Path(path), engine
         self.device = torch.device(device)
         self._species: set[int] = set(range(len(self.elements))) if len(self.elements) <= FEW_ELEMENTS else set()
+        self._opening = Lock()
         load_library()
-        self._open()
+        self.evaluator = self._open(self._species)
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -80,8 +85,10 @@ class DeployedModel:
 
     def to(self, device: torch.device | str) -> DeployedModel:
         """Move to a device; returns itself."""
-        self.device = torch.device(device)
-        self._open()
+        with self._opening:
+            if torch.device(device) != self.device:
+                self.device = torch.device(device)
+                self.evaluator = self._open(self._species)
         return self
 
     @property
@@ -89,35 +96,39 @@ class DeployedModel:
         """Whether the fused engine runs the model, whose radial networks are tables."""
         return bool(self.evaluator.engine.startswith("fused"))
 
-    def _open(self) -> None:
+    def _open(self, species: set[int]) -> Any:
         from tdn import _core
 
-        species = sorted(self._species) or [0]
-        self.evaluator = _core.Evaluator(str(self.path), self.device.type, engine=self.engine, species=species)
+        return _core.Evaluator(str(self.path), self.device.type, engine=self.engine, species=sorted(species) or [0])
 
-    def _prepare(self, graph: Graph) -> None:
-        """Radial tables exist for the elements seen so far; new ones need more, alone when all would be too many."""
+    def _evaluator_for(self, graph: Graph) -> Any:
+        """Radial tables exist for the elements seen so far; new ones need more.
+
+        What is returned stays as it is, while another thread may have ``self.evaluator`` replaced.
+        """
         seen = set(graph.species.unique().tolist())
-        if seen <= self._species:
-            return
-        before = self._species
+        with self._opening:
+            if not seen <= self._species:
+                self.evaluator, self._species = self._open_with(seen)
+            return self.evaluator
+
+    def _open_with(self, seen: set[int]) -> tuple[Any, set[int]]:
+        """For the elements so far and new ones, or for the new ones alone when all would be too many."""
         try:
-            self._species = before | seen
-            self._open()
+            return self._open(self._species | seen), self._species | seen
         except TDNError:
-            self._species = seen
-            self._open()
+            return self._open(seen), seen
 
     def __call__(self, graph: Graph, stress: bool = False, forces: str | None = None) -> Prediction:
         """Evaluate a graph; arguments and result as in :meth:`tdn.model.TDN.forward`."""
         kind = forces or self.force_kinds[0]
         check_request(kind, self.force_kinds, graph, self.dtype)
-        self._prepare(graph)
+        evaluator = self._evaluator_for(graph)
         edges = graph.species, graph.center, graph.neighbor, graph.vectors.detach()
         energies = gradient = direct = None
         if kind != "gradient":
-            energies, _, direct = self.evaluator.evaluate(*edges, direct=True)
+            energies, _, direct = evaluator.evaluate(*edges, direct=True)
         if kind != "direct" or stress:
-            energies, gradient, _ = self.evaluator.evaluate(*edges)
+            energies, gradient, _ = evaluator.evaluate(*edges)
         assert energies is not None
         return predict_from_gradient(graph, energies, gradient, direct, kind, stress)
