@@ -69,7 +69,7 @@ class TestHelp:
         code = (
             "import sys\nfrom tdn.cli import main\n"
             f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
-            "assert not {'torch', 'ase', 'lightning', 'numpy'} & set(sys.modules)\n"
+            "assert not {'torch', 'ase', 'pydantic', 'numpy'} & set(sys.modules)\n"
         )
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
         assert result.returncode == 0, result.stderr

@@ -49,7 +49,7 @@ def go(folder: Path, resume: bool) -> None:
     warnings.simplefilter("ignore")
     for name in ("plot_learning_curve", "plot_parity"):
         setattr(run, name, lambda *_: None)
-    run.train(load_config(folder / "train.yaml"), resume=resume, tell=lambda line: None)
+    run.train(load_config(folder / "train.yaml"), resume=resume)
 
 
 def begin(folder: Path, resume: bool) -> BaseProcess:

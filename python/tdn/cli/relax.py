@@ -30,8 +30,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> int:
     """Relax, write, and return 1 if a structure has not converged."""
-    from functools import partial
-
     import ase.io
 
     from tdn.ase import TDNCalculator
@@ -46,10 +44,9 @@ def run(args: argparse.Namespace) -> int:
     calculator = TDNCalculator(args.model, args.device, args.dtype)
     if args.trajectory:
         check_trajectory(args.trajectory, args.overwrite)
-    tell = partial(print, flush=True)
     done = []
     try:
-        for relaxed in relax_all(frames, Path(args.structures).name, calculator, settings, args.trajectory, tell):
+        for relaxed in relax_all(frames, Path(args.structures).name, calculator, settings, args.trajectory):
             done.append(relaxed)
     finally:  # what is done is kept when a later structure fails or the user stops
         if done:

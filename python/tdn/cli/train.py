@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -33,5 +32,4 @@ def run(args: argparse.Namespace) -> None:
         load_config(args.config, args.architecture),
         resume=args.resume,
         overwrite=args.overwrite,
-        tell=partial(print, flush=True),
     )

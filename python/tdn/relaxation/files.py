@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import ase.io
@@ -14,6 +15,8 @@ from ase.io.trajectory import Trajectory
 from tdn.errors import TDNError
 from tdn.files import check_target
 from tdn.relaxation.relax import Relaxed, Settings, Step, relax, with_stored_results
+
+logger = logging.getLogger(__name__)
 
 #: Endings of trajectories.
 TRAJECTORIES = (".xyz", ".extxyz", ".traj")
@@ -47,9 +50,8 @@ def relax_all(
     calculator: Calculator,
     settings: Settings,
     trajectory: str | None = None,
-    tell: Callable[[str], None] = print,
 ) -> Iterator[Relaxed]:
-    """Relax one structure after the other, each when it is asked for.
+    """Relax one structure after the other, each when it is asked for; the logger ``tdn`` gets the table of steps.
 
     Args:
         frames: the structures.
@@ -57,15 +59,14 @@ def relax_all(
         calculator: shared by all.
         settings: how.
         trajectory: file for every step of every structure; ``atoms.info`` has the number of the structure and the step.
-        tell: receives the lines of the table.
     """
     for number, atoms in enumerate(frames):
         title = f"structure {number} of {name}"
-        tell(f"{title}: {atoms.get_chemical_formula()}, {settings.optimizer}, fmax {settings.fmax:g}")
-        tell(f"{'step':>6}{'energy (eV)':>18}{'fmax':>12}{'volume (A^3)':>16}{'pressure (GPa)':>16}")
+        logger.info(f"{title}: {atoms.get_chemical_formula()}, {settings.optimizer}, fmax {settings.fmax:g}")
+        logger.info(f"{'step':>6}{'energy (eV)':>18}{'fmax':>12}{'volume (A^3)':>16}{'pressure (GPa)':>16}")
 
         def on_step(step: Step, moving: Atoms, number: int = number) -> None:
-            tell(line(step))
+            logger.info(line(step))
             if trajectory:
                 frame = with_stored_results(moving)
                 frame.info |= {"structure": number, "step": step.number}
@@ -75,7 +76,7 @@ def relax_all(
             relaxed = relax(atoms, calculator, settings, on_step)
         except TDNError as problem:
             raise TDNError(f"{title}: {problem}") from None
-        tell(verdict(relaxed))
+        logger.info(verdict(relaxed))
         yield relaxed
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what makes a model again lies under one key, as plain types, beside Lightning's own content."""
+"""Checkpoints: what makes a model again lies under one key, as plain types, beside what a resumed run needs."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ reference energies are:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from tdn.training.checkpoint import KEY, pack, read_checkpoint
 from tdn.training.prepare import TrainingData
 from tdn.training.schedule import stage_at, stage_weights
 from tdn.training.sections import TrainingConfig
+
+logger = logging.getLogger(__name__)
 
 #: Training structures that are looked at: a mean over so many is known to a twentieth of its spread.
 MOST = 512
@@ -100,7 +103,7 @@ class Line:
         return total / max(self.n, 1)
 
 
-def final_fit(model: Potential, data: TrainingData, options: TrainingConfig, tell: Callable[[str], None]) -> None:
+def final_fit(model: Potential, data: TrainingData, options: TrainingConfig) -> None:
     """Fit a model in place, beginning from the references and the scale of the data: twice is once."""
     statistics, size = data.statistics, options.batch_size
     references, scale = list(statistics.references), statistics.scale
@@ -111,11 +114,11 @@ def final_fit(model: Potential, data: TrainingData, options: TrainingConfig, tel
         shift = reference_shift(model, chosen, size)
         references = [old + new for old, new in zip(references, shift, strict=True)]
         moved = ", ".join(f"{e} {1e3 * value:+.3f}" for e, value in zip(model.elements, shift, strict=True))
-        tell(f"final fit to energies of training structures: reference energies moved by (meV) {moved}")
+        logger.info(f"final fit to energies of training structures: reference energies moved by (meV) {moved}")
     else:
         last = stage_weights(stage_at(1.0, options), options)
         scale *= scale_factor(model, chosen, size, last["energy"], last["force"])
-        tell(f"final fit to training structures: energy scale changed by {scale / statistics.scale - 1.0:+.1e}")
+        logger.info(f"final fit to training structures: energy scale changed by {scale / statistics.scale - 1.0:+.1e}")
     model.set_references(references, scale)
 
 

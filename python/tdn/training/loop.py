@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,12 +40,11 @@ class Loop:
         state: RunState,
         ranks: Ranks,
         saver: Saver,
-        tell: Callable[[str], None],
     ) -> None:
-        """Args: ``loaders`` for training and validation; ``tell`` prints a line."""
+        """Args: ``loaders`` for training and validation."""
         self.module, self.optimizers, self.state = module, optimizers, state
         self.train_loader, self.valid_loader = loaders
-        self.ranks, self.saver, self.tell = ranks, saver, tell
+        self.ranks, self.saver = ranks, saver
         self.options = module.options
         self.dtype = torch.float64 if self.options.dtype == "float64" else torch.float32
         self.interrupted = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,13 @@ from tdn.training.checkpoint import KEY, default_dtype, load_with_summary, pack_
 from tdn.training.config import FREE_ON_RESUME, TrainConfig
 from tdn.training.final_fit import final_fit, store_fit
 from tdn.training.finetuning import Start, open_start, take_over
+from tdn.training.launch import launch
+from tdn.training.layout import is_first, to_start
 from tdn.training.loop import Loop
 from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
 from tdn.training.optimizer import build_optimizers
-from tdn.training.parallel import Ranks, is_first
+from tdn.training.parallel import Ranks
 from tdn.training.plots import plot_learning_curve, plot_parity
 from tdn.training.prepare import TrainingData, notes, prepare_data
 from tdn.training.saving import BEST, LAST, LOG_FILE, Saver
@@ -34,6 +36,8 @@ from tdn.training.schedule import Plateau
 from tdn.training.sections import DataConfig, TrainingConfig
 from tdn.training.state import RunState
 from tdn.training.tally import Tally
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
 CURVE_FILE = "learning_curve.png"
@@ -48,20 +52,23 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     stop_after: int | None = None,
-    tell: Callable[[str], None] = print,
 ) -> Path:
     """Train a model and return the folder with ``best.ckpt``, ``last.ckpt``, ``metrics.csv`` and two plots.
 
-    With several processes each calls this; the first prints and writes.
+    Progress goes to the logger ``tdn`` (``tdn.console.printed_log`` prints it). The processes that torchrun or SLURM
+    started call this together, and the first logs and writes; without them ``training.devices`` says how many are
+    started here.
 
     Args:
         config: see ``tdn.training.config``.
         resume: go on from ``last.ckpt`` of the same run.
         overwrite: remove the files of an earlier run in the folder.
         stop_after: stop after this epoch as if interrupted; the schedule stays that of the whole run.
-        tell: receives lines for the user.
     """
     folder = config.path(config.run_dir)
+    if n_processes := to_start(config.training):
+        launch(config, n_processes, resume=resume, overwrite=overwrite, stop_after=stop_after)
+        return folder
     first = is_first()
     before = check_folder(config, folder, resume, overwrite) if first else None
     keep_freed_pages()
@@ -73,11 +80,11 @@ def train(
         check_same_model(data.model_config, before["model_config"])
     module, told = build_module(config, data, start)
     if first:
-        describe(module, data, [*notes(data), *told], tell)
+        describe(module, data, [*notes(data), *told])
         open_folder(config, folder, resume, overwrite)
-    fit(config, module, data, Saver(folder, partial(pack, config=config, data=data)), resume, stop_after, tell)
+    fit(config, module, data, Saver(folder, partial(pack, config=config, data=data)), resume, stop_after)
     if first:
-        finish(config, folder, data, tell)
+        finish(config, folder, data)
     return folder
 
 
@@ -154,21 +161,21 @@ def build_module(config: TrainConfig, data: TrainingData, start: Start | None) -
     return TrainingModule(model, config.training, data.has_stress), told
 
 
-def describe(module: TrainingModule, data: TrainingData, told: list[str], tell: Callable[[str], None]) -> None:
+def describe(module: TrainingModule, data: TrainingData, told: list[str]) -> None:
     """What is going to be trained, line by line."""
     config, options = data.model_config, module.options
     n_weights = sum(parameter.numel() for parameter in module.model.parameters())
     references = ", ".join(f"{e} {v:.4f}" for e, v in zip(config.elements, data.references, strict=True))
     degree, looked = data.statistics.average_degree, data.statistics.n_structures
-    tell(f"{len(data.train)} training and {len(data.valid)} validation structures, {degree:.1f} neighbors")
+    logger.info(f"{len(data.train)} training and {len(data.valid)} validation structures, {degree:.1f} neighbors")
     where = "" if looked == len(data.train) else f" in {looked} of the training structures"
-    tell(f"labels: {', '.join(f'{name} {count}' for name, count in data.label_counts.items())}{where}")
+    logger.info(f"labels: {', '.join(f'{name} {count}' for name, count in data.label_counts.items())}{where}")
     for line in told:
-        tell(line)
+        logger.info(line)
     scale = data.statistics.scale
-    tell(f"reference energies from {data.statistics.references_from} (eV): {references}; scale {scale:.4f} eV")
+    logger.info(f"reference energies from {data.statistics.references_from} (eV): {references}; scale {scale:.4f} eV")
     n_batches = len(build_loader(data.train, options, data.statistics.average_edges, shuffle=True))
-    tell(f"{n_weights} weights, {n_batches * options.max_epochs} steps in {options.max_epochs} epochs")
+    logger.info(f"{n_weights} weights, {n_batches * options.max_epochs} steps in {options.max_epochs} epochs")
 
 
 def fit(
@@ -178,7 +185,6 @@ def fit(
     saver: Saver,
     resume: bool,
     stop_after: int | None,
-    tell: Callable[[str], None],
 ) -> None:
     """Run the loop; an interruption becomes a sentence that says how to go on."""
     options, edges = config.training, data.statistics.average_edges
@@ -190,10 +196,10 @@ def fit(
     ]
     state = RunState(Plateau(options.patience, options.plateau_factor), Tally(module.properties))
     optimizers = build_optimizers(module.model, options)
-    loop = Loop(module, optimizers, (loaders[0], loaders[1]), state, ranks, saver, tell)
+    loop = Loop(module, optimizers, (loaders[0], loaders[1]), state, ranks, saver)
     if resume:
         saver.load(loop)
-    ranks.same(module)
+    ranks.broadcast_weights(module)
     if options.compile:
         module.compile_steps()
     try:
@@ -239,17 +245,17 @@ def errors_of(row: dict[str, float], part: str) -> dict[str, float]:
     return {key: value for key, value in named.items() if key.endswith(("_mae", "_rmse"))}
 
 
-def finish(config: TrainConfig, folder: Path, data: TrainingData, tell: Callable[[str], None]) -> None:
+def finish(config: TrainConfig, folder: Path, data: TrainingData) -> None:
     """The last fit of the best model, plots and the table of its errors on the validation structures."""
     history = read_checkpoint(folder / LAST)["run"]["history"]
     plot_learning_curve(history, folder / CURVE_FILE)
     model, summary = load_with_summary(folder / BEST)
     fits = config.training.final_fit and model.energy_convention == "extensive"
     if fits:
-        final_fit(model, data, config.training, tell)
+        final_fit(model, data, config.training)
     result = evaluate(model, data.valid, model.dtype, batch_size=config.training.batch_size)
     if fits:
         store_fit(folder / BEST, model, summary, result.errors)
     plot_parity(result, folder / PARITY_FILE)
-    tell(f"best model ({folder / BEST}) on the validation structures:")
-    tell(error_table(result.errors))
+    logger.info(f"best model ({folder / BEST}) on the validation structures:")
+    logger.info(error_table(result.errors))

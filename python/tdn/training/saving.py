@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from tdn.training.checkpoint import KEY, read_checkpoint
 
 if TYPE_CHECKING:
     from tdn.training.loop import Loop
+
+logger = logging.getLogger(__name__)
 
 LOG_FILE = "metrics.csv"
 BEST = "best.ckpt"
@@ -65,7 +68,7 @@ class Saver:
             write_log(state.history, self.folder / LOG_FILE)
         self.save(loop, LAST)
         if loop.ranks.first:
-            loop.tell(epoch_line(row, loop.options.max_epochs))
+            logger.info(epoch_line(row, loop.options.max_epochs))
 
     def save(self, loop: Loop, name: str) -> None:
         """Write a checkpoint; every process calls it."""
