@@ -19,9 +19,13 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def quoted(value: Any, limit: int = 60) -> str:
     """Text or a value out of a file, fit for a terminal: escaped as Python writes it, and shortened."""
-    text = repr(value[: 2 * limit] if isinstance(value, (str, bytes)) else value)
-    text = " ".join(text.removeprefix("b").split())
-    return text if len(text) <= limit else f"{text[: limit - 4]}...{text[0] if text[0] in QUOTES else ''}"
+    if isinstance(value, (str, bytes)):
+        value = value[: 2 * limit]
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else f"{text[: limit - 4]}...{text[-1]}"
 
 
-QUOTES = "'\""
+def shown(text: str, limit: int = 200) -> str:
+    """Text from elsewhere within a sentence, without quotes: escaped and shortened."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[: 2 * limit])
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

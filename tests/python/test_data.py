@@ -12,7 +12,7 @@ from ase.constraints import FixAtoms
 from tiny import crystals, labeled
 
 from tdn.data import Structure, collate, graph_from_atoms, graph_from_structure
-from tdn.data.dataset import read_frames, unused_names
+from tdn.data.dataset import read_frames
 from tdn.errors import TDNError
 
 ELEMENTS = ("Cu", "Au")
@@ -173,9 +173,9 @@ class TestFiles:
             read_frames(tmp_path / "nothing.xyz")
 
     def test_file_that_ase_cannot_read(self, tmp_path):
-        (tmp_path / "a.xyz").write_text("no number here\n")
-        with pytest.raises(TDNError, match=r"a\.xyz' cannot be read by ASE: .*; write it as extended XYZ"):
-            read_frames(tmp_path / "a.xyz")
+        (tmp_path / "a.traj").write_text("no number here\n")
+        with pytest.raises(TDNError, match=r"a\.traj' cannot be read by ASE: .*; write it as extended XYZ"):
+            read_frames(tmp_path / "a.traj")
 
     @pytest.mark.parametrize(("text", "shown"), [("first\nsecond", "first"), ("", "ValueError")])
     def test_only_the_first_line_of_a_complaint_of_ase(self, tmp_path, monkeypatch, text, shown):
@@ -183,16 +183,14 @@ class TestFiles:
             raise ValueError(text)
 
         monkeypatch.setattr("ase.io.read", broken)
-        (tmp_path / "a.xyz").write_text("1\n")
+        (tmp_path / "a.traj").write_text("1\n")
         with pytest.raises(TDNError, match=f"by ASE: {shown}; write it as extended XYZ"):
-            read_frames(tmp_path / "a.xyz")
+            read_frames(tmp_path / "a.traj")
 
-    def test_names_that_look_like_labels(self):
-        (atoms,) = crystals(1)
-        assert unused_names([atoms]) == []
-        atoms.info["REF_virial"] = np.eye(3)
-        atoms.arrays["dft_forces"] = np.zeros((4, 3))
-        assert unused_names([atoms, Atoms(info={"dftStress": 1.0})]) == ["REF_virial", "dftStress", "dft_forces"]
+    def test_blank_lines_and_everything_beside_the_labels(self, tmp_path):
+        frame = "1\nenergy=1 note=hello\nCu 0 0 0\n"
+        (tmp_path / "a.xyz").write_text("\n" + frame + "\n \n" + frame + "\n")
+        assert [atoms.info for atoms in read_frames(tmp_path / "a.xyz")] == 2 * [{"note": "hello"}]
 
     def test_file_without_structures(self, tmp_path):
         (tmp_path / "a.xyz").write_text("")

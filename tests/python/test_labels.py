@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import ase.db
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
@@ -11,7 +14,8 @@ from tiny import changed, crystals, settings, start, write
 from tdn.cli import main
 from tdn.data.formats.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
 from tdn.data.labels import KEY_OPTIONS, LabelKeys, read_labels
-from tdn.data.source import open_source
+from tdn.data.loaded import Loaded
+from tdn.data.source import Subset, open_source
 from tdn.data.structure import Structure
 from tdn.errors import TDNError
 from tdn.training.config import config_from_dict
@@ -135,3 +139,124 @@ def test_labels_that_are_no_numbers(name, value, message):
 def test_a_key_is_a_name(option):
     with pytest.raises(TDNError, match=f"{option} is ''; give the name that the label has in the file"):
         config_from_dict({"run_dir": "run", "data": {"train": "a.xyz", option: ""}})
+
+
+def frame(comment: str, properties: str = "species:S:1:pos:R:3:forces:R:3") -> str:
+    """A frame of two atoms in a cube."""
+    names = f"Properties={properties} " if properties else ""
+    return f'2\nLattice="4 0 0 0 4 0 0 0 4" {names}{comment}\nCu 0 0 0 0 0 1\nCu 1.8 1.8 0 0 0 -1\n'
+
+
+class TestUnread:
+    @pytest.mark.parametrize(
+        ("comment", "properties", "option", "name"),
+        [
+            ("energy=1 Energy=1", None, "energy_key", "Energy"),
+            ("energy=1 free_energy=1", None, "energy_key", "free_energy"),
+            ("energy=1 REF_energy=1", None, "energy_key", "REF_energy"),
+            ("energy=1 dft_energy=1", None, "energy_key", "dft_energy"),
+            ("energy=1 TotEnergy=1", None, "energy_key", "TotEnergy"),
+            ("energy=1 TOTEN=1", None, "energy_key", "TOTEN"),
+            ('energy=1 virial="1 0 0 0 1 0 0 0 1"', None, "stress_key", "virial"),
+            ('energy=1 virials="1 0 0 0 1 0 0 0 1"', None, "stress_key", "virials"),
+            ('energy=1 REF_stress="1 0 0 0 1 0 0 0 1"', None, "stress_key", "REF_stress"),
+            ("energy=1", "species:S:1:pos:R:3:dft_forces:R:3", "forces_key", "dft_forces"),
+            ("energy=1", "species:S:1:pos:R:3:REF_forces:R:3", "forces_key", "REF_forces"),
+            ("energy=1", "species:S:1:pos:R:3:force:R:3", "forces_key", "force"),
+            ("energy=1", "species:S:1:pos:R:3:Forces:R:3", "forces_key", "Forces"),
+        ],
+    )
+    def test_one_note_wherever_it_stands(self, tmp_path, capsys, comment, properties, option, name):
+        """Not only in the first hundred frames; and the option that it names reads the label."""
+        usual, last = frame("energy=1"), frame(comment, properties or "species:S:1:pos:R:3:forces:R:3")
+        (tmp_path / "a.xyz").write_text(150 * usual + last)
+        assert main(["data", str(tmp_path / "a.xyz")]) == 0
+        out = capsys.readouterr().out
+        assert out.count("Note") == 1
+        assert f"Note: names that look like labels are not read: {name} (in 1); choose them by {option}." in out
+        found = open_source({"path": tmp_path / "a.xyz", option: name})[150]
+        assert getattr(found, option.removesuffix("_key")) is not None
+
+    @pytest.mark.parametrize(
+        "comment",
+        [
+            "energy=1 config_energy_weight=1",
+            "energy=1 energy_unit=eV",
+            "energy=1 kinetic_energy=2",
+            "energy=1 config_type=bulk",
+            "energy=1 stress_units=GPa",
+            "energy=1 time=1.0 step=1 name=virtual dipole=0",
+        ],
+    )
+    def test_names_that_only_sound_alike(self, tmp_path, comment):
+        (tmp_path / "a.xyz").write_text(frame(comment))
+        assert open_source(tmp_path / "a.xyz").unread_labels().note() is None
+
+    def test_columns_without_names(self, tmp_path):
+        (tmp_path / "a.xyz").write_text(frame("energy=1", ""))
+        note = open_source(tmp_path / "a.xyz").unread_labels().note()
+        assert "columns beside the positions in 1 structures have no name and are not read; Properties=species" in note
+
+    def test_joined_and_cut_sources(self, tmp_path):
+        (tmp_path / "a.xyz").write_text(frame("energy=1 free_energy=1"))
+        (tmp_path / "b.xyz").write_text(2 * frame("energy=1 free_energy=1"))
+        source = Loaded(Subset(open_source([tmp_path / "a.xyz", tmp_path / "b.xyz"]), [0]))
+        assert source.unread_labels().found == {("energy_key", "free_energy"): 3}
+
+    @pytest.mark.parametrize("name", ["other.db", "other.json", "other.traj"])
+    def test_files_of_ase(self, files, name):
+        if name == "other.traj":
+            ase.io.write(files / name, [renamed(atoms) for atoms in crystals(3)])
+        source = open_source(files / name)
+        expected = {("energy_key", "REF_energy"), ("forces_key", "dft_forces"), ("stress_key", "my_virial")}
+        if name == "other.traj":  # which keeps no columns of other names
+            expected.remove(("forces_key", "dft_forces"))
+        assert set(source.unread_labels().found) == expected
+        assert open_source({"path": files / name, **KEYS}).unread_labels().note() in (
+            None,
+            "Note: names that look like labels are not read: energy (in 3); choose them by energy_key.",
+        )
+
+
+class TestEnergiesOfAnotherName:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """Twelve structures, the energies of the last three under another name."""
+        path = write(tmp_path / "train.xyz", crystals(12))
+        frames = path.read_text().split("energy=")
+        path.write_text("energy=".join(frames[:10]) + "".join("Energy=" + part for part in frames[10:]))
+        return tmp_path
+
+    def test_training_refuses(self, folder):
+        with pytest.raises(
+            TDNError, match=r"^3 structures have no energy under the name energy but have Energy; choose"
+        ):
+            start(folder, settings())
+        assert not (folder / "run").exists()
+
+    def test_unless_no_energies_are_learned(self, folder):
+        lines = start(folder, settings(energy_weight=0.0, max_epochs=1))
+        assert any("energies 9" in line for line in lines)
+        (note,) = (line for line in lines if line.startswith("Note: names"))
+        assert "Energy (in 3); choose them by energy_key" in note
+
+    def test_a_second_stage_that_learns_energies(self, folder):
+        stage = {"start": 0.5, "energy_weight": 1.0}
+        with pytest.raises(TDNError, match="no energy under the name energy but have Energy"):
+            start(folder, settings(energy_weight=0.0, second_stage=stage))
+
+    def test_in_the_validation_file(self, folder):
+        write(folder / "good.xyz", crystals(3))
+        with pytest.raises(TDNError, match="no energy under the name energy but have Energy"):
+            start(folder, changed(settings(), "data", train="good.xyz", valid="train.xyz"))
+
+    def test_evaluate_says_it(self, folder, capsys):
+        write(folder / "good.xyz", crystals(6))
+        start(folder, changed(settings(max_epochs=1), "data", train="good.xyz"))
+        model = str(folder / "run" / "best.ckpt")
+        assert main(["evaluate", model, str(folder / "train.xyz")]) == 0
+        assert "Note: names that look like labels are not read: Energy (in 3); choose" in capsys.readouterr().out
+        assert main(["evaluate", model, str(folder / "train.xyz"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["notes"] == [
+            "Note: names that look like labels are not read: Energy (in 3); choose them by energy_key."
+        ]

@@ -63,13 +63,16 @@ class TestLearning:
         write(tmp_path / "train.xyz", frames)
         lines = start(tmp_path, settings(max_epochs=1))
         assert "labels: energies 6, forces 0, stress 0" in lines
-        assert "Note: dft_forces, virial in the files are not used; only energy, forces and stress are read." in lines
+        assert (
+            "Note: names that look like labels are not read: dft_forces (in 6), virial (in 6); "
+            "choose them by forces_key and stress_key."
+        ) in lines
 
     def test_labels_are_counted(self, tmp_path):
         write(tmp_path / "train.xyz", crystals(4) + crystals(2, seed=1, properties=("energy", "forces")))
         lines = start(tmp_path, settings(max_epochs=1))
         assert "labels: energies 6, forces 6, stress 4" in lines
-        assert not any("not used" in line for line in lines)
+        assert not any("not read" in line for line in lines)
 
     def test_isolated_atoms_of_some_elements_are_told(self, tmp_path):
         write(tmp_path / "train.xyz", [*crystals(4), isolated("Cu")])

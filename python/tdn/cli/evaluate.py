@@ -44,12 +44,16 @@ def run(args: argparse.Namespace) -> None:
         from tdn.evaluation.plots import plot_parity
 
         plot_parity(result, Path(args.plot))
+    note = source.unread_labels().note()
     if args.json:
-        print(json.dumps({"files": source.file_names, "left_out": source.left_out, **as_dict(result)}, indent=1))
+        about = {"files": source.file_names, "left_out": source.left_out, "notes": [note] if note else []}
+        print(json.dumps({**about, **as_dict(result)}, indent=1))
         return
     print(f"{result.n_structures} structures ({result.n_atoms} atoms) of {', '.join(source.file_names)}")
     for reason, number in source.left_out.items():
         print(f"left out: {number} ({reason})")
+    if note:
+        print(note)
     print(report(result))
 
 

@@ -117,6 +117,7 @@ def description(source: Source) -> dict[str, Any]:
         "elements": [SYMBOLS[number - 1] for number in sorted(numbers)],
         "labels": labels,
         "left_out": source.left_out,
+        "notes": [note] if (note := source.unread_labels().note()) else [],
     }
 
 
@@ -132,4 +133,4 @@ def as_text(found: dict[str, Any]) -> str:
         f"labels      {', '.join(f'{name} {count:,}' for name, count in found['labels'].items() if count) or 'none'}",
         f"left out    {'' if left_out else 'nothing'}",
     ]
-    return "\n".join([*lines, *(f"  {count:,} x {reason}" for reason, count in left_out.items())])
+    return "\n".join([*lines, *(f"  {count:,} x {reason}" for reason, count in left_out.items()), *found["notes"]])

@@ -1,8 +1,9 @@
-"""Structures of ASE from files, names in them that nothing reads, and energies above references."""
+"""Structures of ASE from files, and energies above references."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,31 +11,38 @@ import ase.io
 import torch
 from ase import Atoms
 
+from tdn.data.formats.xyz_source import XyzSource
 from tdn.data.graph import Graph
-from tdn.errors import TDNError
+from tdn.errors import TDNError, shown
 from tdn.files import first_line
 
 
 def read_frames(path: str | Path) -> list[Atoms]:
-    """Every structure of a file that ASE can read."""
+    """Every structure of a file that ASE can read; extended XYZ is checked, line by line, by the reader of sources."""
     path = Path(path)
     if not path.is_file():
         raise TDNError(f"data file '{path}' does not exist; correct the path (environment variables are expanded)")
+    source = XyzSource(path) if path.suffix in (".xyz", ".extxyz") else None
     try:
+        if source is not None:
+            return [frame_of_ase(source, index) for index in range(len(source))]
         frames = ase.io.read(path, index=":")
+    except TDNError:
+        raise
     except Exception as problem:  # ASE's readers raise anything
         raise TDNError(
-            f"data file '{path}' cannot be read by ASE: {first_line(problem)}; write it as extended XYZ"
+            f"data file '{path}' cannot be read by ASE: {shown(first_line(problem))}; write it as extended XYZ"
         ) from problem
     if not frames:
         raise TDNError(f"data file '{path}' holds no structures; give a file with at least one")
     return frames if isinstance(frames, list) else [frames]
 
 
-def unused_names(frames: Iterable[Atoms]) -> list[str]:
-    """Names that look like forces, stress or virials but are not read, in any structure."""
-    names = {name for atoms in frames for name in (*atoms.info, *atoms.arrays)} - {"energy", "forces", "stress"}
-    return sorted(name for name in names if any(word in name.lower() for word in ("force", "virial", "stress")))
+def frame_of_ase(source: XyzSource, index: int) -> Atoms:
+    """A frame as ASE reads it, with everything that stands beside the labels."""
+    source[index]
+    (atoms,) = ase.io.read(io.StringIO(source.text(index).rstrip() + "\n"), format="extxyz", index=":")
+    return atoms
 
 
 def without_references(graph: Graph, references: Sequence[float]) -> Graph:

@@ -74,7 +74,10 @@ def read_labels(values: Mapping[str, Any], keys: LabelKeys, cell: NDArray[np.flo
 
 def numbers(value: Any, name: str) -> NDArray[np.float64]:
     """Array of numbers."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        array = np.array(None)
     if array.dtype.kind not in "iuf":
         raise TDNError(f"{name} is {quoted(value)}, which is no number; write numbers without a unit")
     return np.array(array, dtype=np.float64)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tdn.data.progress import tracked
 from tdn.data.source_base import Source
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels
 from tdn.elements import SYMBOLS
 
 
@@ -19,6 +20,7 @@ class Loaded(Source):
         self.structures = list(tracked(source, len(source), f"reading {names}"))
         self._file_names, self._left_out = source.file_names, source.left_out
         self._fingerprint, self._groups = source.fingerprint(), source.get_groups()
+        self._unread = source.unread_labels()
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -35,6 +37,10 @@ class Loaded(Source):
     def left_out(self) -> dict[str, int]:
         """What the source left out."""
         return self._left_out
+
+    def unread_labels(self) -> UnreadLabels:
+        """Those of the source."""
+        return self._unread
 
     def fingerprint(self) -> str:
         """Hash of the source when it was read."""

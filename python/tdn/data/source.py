@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from tdn.data.labels import KEY_OPTIONS
 from tdn.data.source_base import Source, added, hashed, locate
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError, suggest
 
@@ -57,6 +58,10 @@ class Concatenation(Source):
     def left_out(self) -> dict[str, int]:
         """Sums over the sources."""
         return added(source.left_out for source in self.sources)
+
+    def unread_labels(self) -> UnreadLabels:
+        """Sums over the sources."""
+        return sum((source.unread_labels() for source in self.sources), UnreadLabels())
 
     def fingerprint(self) -> str:
         """Hash of the sources' hashes."""
@@ -104,6 +109,10 @@ class Subset(Source):
     def left_out(self) -> dict[str, int]:
         """What the source left out; what the subset does not choose is not counted."""
         return self.source.left_out
+
+    def unread_labels(self) -> UnreadLabels:
+        """Those of the source."""
+        return self.source.unread_labels()
 
     def fingerprint(self) -> str:
         """Hash of the source's hash and the indices."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels
 from tdn.elements import SYMBOLS
 
 
@@ -47,6 +48,10 @@ class Source(ABC):
     def left_out(self) -> dict[str, int]:
         """What the files hold and this source does not give: reason and count."""
         return {}
+
+    def unread_labels(self) -> UnreadLabels:
+        """Names in the files that look like labels but are not read; formats with fixed names have none."""
+        return UnreadLabels()
 
     def get_groups(self) -> NDArray[np.int64] | None:
         """Trajectory of each structure, shape ``(len,)``, for splits; None where structures are independent."""

@@ -15,6 +15,9 @@ from tdn.errors import TDNError
 if TYPE_CHECKING:
     from ase import Atoms
 
+#: Longest coordinate, angstrom: what is beyond it is no structure of atoms, and no neighbor list counts such boxes.
+LARGEST = 1e7
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -113,6 +116,17 @@ class Structure:
             value = getattr(self, name)
             if value is not None and not np.isfinite(value).all():
                 return f"its {name} hold a value that is not a finite number"
+        return self.unusable_cell()
+
+    def unusable_cell(self) -> str | None:
+        """What is wrong with positions and cell together."""
+        largest = max(abs(self.positions).max(), abs(self.cell).max())
+        if largest > LARGEST:
+            return f"it has a coordinate of {largest:.3g} angstrom, beyond {LARGEST:.0e}"
+        lengths = np.linalg.norm(self.cell, axis=1)
+        periodic = self.cell[self.pbc] / np.where(lengths > 0, lengths, 1.0)[self.pbc, None]
+        if len(periodic) and np.linalg.matrix_rank(periodic, tol=1e-6) < len(periodic):
+            return f"it is periodic in {len(periodic)} directions but its cell {self.cell.tolist()} is not"
         return None
 
 

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdn.data.dataset import unused_names
-from tdn.data.formats.ase_source import FileSource
 from tdn.data.graph import Graph
 from tdn.data.graphs import GraphSet, spread
 from tdn.data.loaded import Loaded
 from tdn.data.progress import tracked
-from tdn.data.source import Concatenation, Source, Subset, open_source
+from tdn.data.source import Source, Subset, open_source
 from tdn.data.split import split_source
+from tdn.data.unread import UnreadLabels
 from tdn.errors import TDNError
 from tdn.model.settings import Settings
 from tdn.statistics.collect import Statistics, cache_file, collect, read_cache, sampled, write_cache
@@ -41,7 +40,7 @@ class TrainingData:
     label_counts: dict[str, int]  #: structures for training and validation with each label, as far as looked at
     files: dict[str, list[str]]  #: names of the files
     left_out: dict[str, int]  #: what the files hold and is not used: reason and count
-    unused: list[str]  #: names in the files that look like labels but are not read
+    unread: UnreadLabels  #: names in the files that look like labels but are not read
 
     @property
     def references(self) -> list[float]:
@@ -71,6 +70,8 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
         given_references(config.data.references, options.elements)  # mistakes are told before the graphs are built
     source, isolated = without_isolated(source, options)
     train, valid, valid_origin = split(config, source, options)
+    origins = [origin] if valid_origin is None else [origin, valid_origin]
+    unread = check_energies(config, sum((one.unread_labels() for one in origins), UnreadLabels()))
     if not len(train) or not len(valid):
         raise TDNError(f"{len(train)} training and {len(valid)} validation structures are too few; add structures")
     limit = 1e9 * config.data.memory
@@ -78,7 +79,6 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
     valid_set = GraphSet(valid, options.elements, options.cutoff).keep_if_small(limit)
     statistics = statistics_of(config, train_set, isolated)
     counts = Counter(statistics.labels) + Counter(labels_of(valid_set))
-    origins = [origin] if valid_origin is None else [origin, valid_origin]
     return TrainingData(
         train=train_set,
         valid=valid_set,
@@ -87,7 +87,7 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
         label_counts={name: counts[name] for name in statistics.labels},
         files={"train": origins[0].file_names, "valid": origins[-1].file_names},
         left_out=dict(sum((Counter(source.left_out) for source in origins), Counter())),
-        unused=unused_names(atoms for source in origins for atoms in first_frames(source)),
+        unread=unread,
     )
 
 
@@ -158,13 +158,17 @@ def labels_of(graphs: GraphSet) -> dict[str, int]:
     return collect((graphs.original(index) for index in places), [], graphs.elements, "least_squares").labels
 
 
-def first_frames(source: Source) -> list[Any]:
-    """The first structures, as ASE reads them, of the files that ASE reads."""
-    if isinstance(source, Concatenation):
-        return [atoms for part in source.sources for atoms in first_frames(part)]
-    if not isinstance(source, FileSource):
-        return []
-    return [source.atoms(index) for index in range(min(len(source), PEEK))]
+def check_energies(config: TrainConfig, unread: UnreadLabels) -> UnreadLabels:
+    """Refuse structures whose energy has another name than the one that is read, unless energies are not learned."""
+    weights = (config.training.energy_weight, (config.training.second_stage or {}).get("energy_weight"))
+    if unread.energies and any(weights):
+        count, key = max(unread.energies.values()), config.data.energy_key
+        names = ", ".join(sorted(unread.energies))
+        raise TDNError(
+            f"{count} structures have no energy under the name {key} but have {names}; choose one by data.energy_key, "
+            "or set training.energy_weight: 0 to learn no energies"
+        )
+    return unread
 
 
 def fill_from_data(options: Settings, given: dict[str, Any], statistics: Statistics) -> Settings:
@@ -180,9 +184,9 @@ def fill_from_data(options: Settings, given: dict[str, Any], statistics: Statist
 def notes(data: TrainingData) -> list[str]:
     """What the user should know of the data, line by line."""
     lines, statistics = [], data.statistics
-    if data.unused:
-        names = ", ".join(data.unused)
-        lines.append(f"Note: {names} in the files are not used; only energy, forces and stress are read.")
+    note = data.unread.note()
+    if note:
+        lines.append(note)
     for reason, count in data.left_out.items():
         lines.append(f"Note: {count} structures in the files are left out: {reason}.")
     if statistics.isolated and statistics.references_from == "least squares":

@@ -1,89 +1,64 @@
-"""Files that ASE reads: extended XYZ frame by frame, ASE databases row by row, anything else as a whole."""
+"""Files that ASE reads: ASE databases row by row, anything else as a whole."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import asdict
+from collections.abc import Iterable
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tdn.data.formats.file_source import FileSource
 from tdn.data.labels import DEFAULT_KEYS, LabelKeys
-from tdn.data.source_base import Source, hashed, stamp
-from tdn.data.structure import Structure
-from tdn.errors import TDNError
+from tdn.data.source_base import Source
+from tdn.data.structure import Structure, named_values
+from tdn.data.unread import UnreadLabels, unread_in
+from tdn.errors import TDNError, shown
 from tdn.files import first_line
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+#: Structures whose names are looked at.
+LOOKED_AT = 20_000
 
-class FileSource(Source):
-    """One file; what is kept of it beside its path is made again in every process that asks for it."""
 
-    def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
-        self.path, self.keys = path, keys
-        self._stamp = stamp(path)
-        if len(self) == 0:
-            raise TDNError(f"data file '{path}' holds no structures; give a file with at least one")
+class AseSource(FileSource):
+    """One file that ASE reads."""
 
     def __getitem__(self, index: int) -> Structure:
         index = self.checked_index(index)
-        return Structure.from_atoms(self.atoms(index), f"structure {index} of {self.path.name}", self.keys)
+        return Structure.from_atoms(self.atoms(index), self.name_of(index), self.keys)
 
     def atoms(self, index: int) -> Atoms:
         """Structure of ASE."""
         raise NotImplementedError
 
-    @property
-    def file_names(self) -> list[str]:
-        """Its name."""
-        return [self.path.name]
+    def first_atoms(self) -> Iterable[Atoms]:
+        """The first structures, one after the other."""
+        raise NotImplementedError
 
-    def fingerprint(self) -> str:
-        """Hash of name, size and time of change, and of the names of the labels."""
-        return hashed(type(self).__name__, self._stamp, asdict(self.keys))
+    def unread_labels(self) -> UnreadLabels:
+        """Of the first 20,000 structures."""
+        found = UnreadLabels()
+        for atoms in islice(self.first_atoms(), LOOKED_AT):
+            values = {name: value for name, value in named_values(atoms).items() if not isinstance(value, dict)}
+            columns = {name: 3 for name, value in values.items() if getattr(value, "shape", ())[-2:] == (len(atoms), 3)}
+            found += unread_in([name for name in values if name not in columns], columns, self.keys)
+        return found
 
-    def refuse(self, problem: Exception) -> NoReturn:
-        """Say that ASE cannot read the file."""
+    def refuse(self, problem: Exception, index: int | None = None) -> NoReturn:
+        """Say that ASE cannot read the file, or one structure of it."""
+        where = "" if index is None else f"{self.name_of(index)}: "
         raise TDNError(
-            f"data file '{self.path}' cannot be read by ASE: {first_line(problem)}; write it as extended XYZ"
+            f"{where}data file '{self.path}' cannot be read by ASE: {shown(first_line(problem))}; "
+            "write it as extended XYZ"
         ) from problem
 
 
-class XyzSource(FileSource):
-    """Extended XYZ: the places of the frames are kept, 8 bytes each, and a frame is parsed when it is asked for."""
-
-    def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
-        try:
-            self.offsets = frame_offsets(path)
-        except ValueError as problem:
-            self.path = path
-            self.refuse(problem)
-        super().__init__(path, keys)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def atoms(self, index: int) -> Atoms:
-        """Parse one frame."""
-        from ase.io import read
-
-        start, end = self.offsets[index : index + 2].tolist()
-        with open(self.path, "rb") as file:
-            file.seek(start)
-            text = file.read(end - start).decode("utf-8", errors="replace")
-        try:
-            (frame,) = read(io.StringIO(text), format="extxyz", index=":")
-            return frame
-        except Exception as problem:  # ASE's readers raise anything
-            self.refuse(problem)
-
-
-class FramesSource(FileSource):
+class FramesSource(AseSource):
     """Any other format of ASE: all frames are read when the first is asked for, and stay in memory."""
 
     @cached_property
@@ -108,6 +83,10 @@ class FramesSource(FileSource):
         """A frame that was read."""
         return self.frames[index]
 
+    def first_atoms(self) -> Iterable[Atoms]:
+        """All of them, which are in memory."""
+        return self.frames
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "frames"}
 
@@ -123,7 +102,7 @@ class JsonSource(FramesSource):
         return [row.toatoms(add_additional_information=True) for row in rows]
 
 
-class DatabaseSource(FileSource):
+class DatabaseSource(AseSource):
     """SQLite database of ASE: the numbers of its rows are kept, a row is read when it is asked for."""
 
     def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
@@ -140,12 +119,25 @@ class DatabaseSource(FileSource):
     def __len__(self) -> int:
         return len(self.ids)
 
+    def first_atoms(self) -> Iterable[Atoms]:
+        """Row by row, with the file opened once."""
+        from ase.db import connect
+
+        try:
+            for row in connect(self.path, serial=True).select(limit=LOOKED_AT):
+                yield row.toatoms(add_additional_information=True)
+        except Exception as problem:  # whatever a row holds
+            self.refuse(problem)
+
     def atoms(self, index: int) -> Atoms:
         """Read one row."""
         from ase.db import connect
 
         # ASE opens and closes the file at each call: nothing of it stays open over a fork.
-        return connect(self.path, serial=True).get_atoms(int(self.ids[index]), add_additional_information=True)
+        try:
+            return connect(self.path, serial=True).get_atoms(int(self.ids[index]), add_additional_information=True)
+        except Exception as problem:  # whatever a row holds
+            self.refuse(problem, index)
 
 
 def open_frames(path: Path, **options: Any) -> Source:
@@ -153,7 +145,11 @@ def open_frames(path: Path, **options: Any) -> Source:
     if not path.is_file():
         raise TDNError(f"data '{path}' is a folder; give a file, or a folder of LMDB shards")
     keys = LabelKeys.from_options(options)
-    return XyzSource(path, keys) if path.suffix in (".xyz", ".extxyz") else FramesSource(path, keys)
+    if path.suffix in (".xyz", ".extxyz"):
+        from tdn.data.formats.xyz_source import XyzSource
+
+        return XyzSource(path, keys)
+    return FramesSource(path, keys)
 
 
 def open_database(path: Path, **options: Any) -> Source:
@@ -164,26 +160,3 @@ def open_database(path: Path, **options: Any) -> Source:
         return open_oc(path, **options)
     keys = LabelKeys.from_options(options)
     return JsonSource(path, keys) if path.suffix == ".json" else DatabaseSource(path, keys)
-
-
-def frame_offsets(path: Path) -> NDArray[np.int64]:
-    """Byte at which each frame of an extended XYZ file starts, and the one after the last, shape ``(n_frames + 1,)``.
-
-    Raises:
-        ValueError: a frame does not begin with its number of atoms or the file ends inside of one.
-    """
-    offsets = [0]
-    with open(path, "rb") as file:
-        line = file.readline()
-        while line.strip():
-            for _ in range(int(line) + 1):
-                line = file.readline()
-                if not line:
-                    raise ValueError(f"it ends inside of structure {len(offsets) - 1}")
-            end = file.tell()
-            line = file.readline()
-            while line.lstrip().startswith(b"VEC"):  # cell vectors after the atoms
-                end = file.tell()
-                line = file.readline()
-            offsets.append(end)
-    return np.array(offsets, dtype=np.int64)

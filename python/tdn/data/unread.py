@@ -1,0 +1,74 @@
+"""Names in files that look like labels but are not read."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tdn.data.labels import LabelKeys
+
+#: What a name says that belongs to a label without being one.
+_NO_LABEL = re.compile(r"unit|weight|kinetic|sigma|error|fermi|gap|hull|cutoff|zero_?point|stresses|energies")
+_ENERGIES = ("e", "etot", "e_tot", "e0", "toten", "u0", "enthalpy")
+
+
+@dataclass(frozen=True)
+class UnreadLabels:
+    """How many structures have what."""
+
+    found: Counter[tuple[str, str]] = field(default_factory=Counter)  #: option that would read it, and its name
+    energies: Counter[str] = field(default_factory=Counter)  #: names of energies in structures that have no energy
+    nameless: int = 0  #: structures of plain XYZ with columns beside the positions
+
+    def __add__(self, other: UnreadLabels) -> UnreadLabels:
+        return UnreadLabels(self.found + other.found, self.energies + other.energies, self.nameless + other.nameless)
+
+    def note(self) -> str | None:
+        """One line for the user, None if there is nothing to say."""
+        names = [f"{name} (in {count:,})" for (_, name), count in sorted(self.found.items())]
+        options = sorted({option for option, _ in self.found})
+        parts = []
+        if names:
+            parts.append(
+                f"names that look like labels are not read: {', '.join(names)}; choose them by {' and '.join(options)}"
+            )
+        if self.nameless:
+            parts.append(
+                f"columns beside the positions in {self.nameless:,} structures have no name and are not read; "
+                "Properties=species:S:1:pos:R:3:forces:R:3 in the comment line names them"
+            )
+        return f"Note: {'; '.join(parts)}." if parts else None
+
+
+def looks_like(name: str, width: int) -> str | None:
+    """Option that would read a name, None if it does not look like a label; ``width``: columns for each atom, or 0."""
+    plain = name.lower()
+    if _NO_LABEL.search(plain):
+        return None
+    if width:
+        return "forces_key" if width == 3 and ("force" in plain or plain == "f") else None
+    if "energy" in plain or plain in _ENERGIES:
+        return "energy_key"
+    return "stress_key" if "stress" in plain or "virial" in plain else None
+
+
+def unread_in(
+    entries: Iterable[str], columns: Mapping[str, int], keys: LabelKeys, count: int = 1, nameless: bool = False
+) -> UnreadLabels:
+    """What is not read of structures with the same names.
+
+    Args:
+        entries: names of values of the whole structure.
+        columns: width of each property of the atoms.
+        keys: names that are read.
+        count: number of these structures.
+        nameless: whether they have columns without a name.
+    """
+    read = {keys.energy, keys.forces, keys.stress}
+    widths = {**dict.fromkeys(entries, 0), **columns}
+    options = {name: looks_like(name, width) for name, width in widths.items() if name not in read}
+    found = Counter({(option, name): count for name, option in options.items() if option})
+    energies = [name for (option, name) in found if option == "energy_key" and keys.energy not in widths]
+    return UnreadLabels(found, Counter(dict.fromkeys(energies, count)), count if nameless else 0)
