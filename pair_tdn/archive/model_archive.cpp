@@ -5,7 +5,6 @@
 #include "archive_schema.h"
 #include "errors.h"
 
-#include <caffe2/serialize/inline_container.h>
 #include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/serialization/import.h>
 
@@ -17,8 +16,6 @@
 namespace tdn {
 
 namespace {
-
-using caffe2::serialize::PyTorchStreamReader;
 
 /// Lets libtorch read the shared bytes without a copy.
 class MemoryReader : public caffe2::serialize::ReadAdapterInterface {
@@ -39,29 +36,30 @@ class MemoryReader : public caffe2::serialize::ReadAdapterInterface {
   std::shared_ptr<const std::string> bytes_;
 };
 
-/// The start of every zip file, which a TorchScript file is.
-bool looks_like_zip(const std::string &bytes)
+/// Every record verified, before any of them is used.
+ZipReader read_records(const std::string &bytes, const std::string &file)
 {
-  return bytes.compare(0, 4, "PK\x03\x04") == 0;
-}
-
-std::string read_label(const std::shared_ptr<const std::string> &bytes, const std::string &file)
-{
-  if (!looks_like_zip(*bytes))
+  if (!ZipReader::has_signature(bytes))
     throw Error("model file '" + file +
                 "' is not a model archive: write one with `tdn deploy` or `tdn import-airs`");
   try {
-    PyTorchStreamReader reader(std::make_shared<MemoryReader>(bytes));
-    const std::string record = std::string("extra/") + schema::METADATA_RECORD;
-    if (!reader.hasRecord(record))
-      throw Error("model file '" + file + "' has no TDN label (" + schema::METADATA_RECORD +
-                  "), it is a checkpoint or another program's model: convert it with `tdn deploy`");
-    const auto [data, size] = reader.getRecord(record);
-    return {static_cast<const char *>(data.get()), size};
-  } catch (const c10::Error &) {
-    throw Error("model file '" + file + "' is truncated or damaged after " +
-                std::to_string(bytes->size()) + " bytes: copy it again or deploy the model again");
+    return ZipReader(bytes);
+  } catch (const Error &cause) {
+    throw Error("model file '" + file + "' is truncated or damaged (" + cause.what() + "; it has " +
+                std::to_string(bytes.size()) + " bytes): copy it again or deploy the model again");
   }
+}
+
+std::string read_label(const ZipReader &records, const std::string &file)
+{
+  const auto *text = records.find(std::string("extra/") + schema::METADATA_RECORD);
+  if (!text)
+    throw Error("model file '" + file + "' has no TDN label (" + schema::METADATA_RECORD +
+                "), it is a checkpoint or another program's model: convert it with `tdn deploy`");
+  if (!records.compressed().empty())
+    throw Error("model file '" + file + "' has a compressed record '" + records.compressed() +
+                "', which this version cannot verify: write the file again with `tdn deploy`");
+  return std::string(*text);
 }
 
 /// Weights and constants in another precision; reference energies stay float64, they need ten
@@ -99,7 +97,7 @@ bool is_out_of_memory(const std::string &text)
 
 ModelArchive::ModelArchive(std::string bytes, const std::string &file)
     : file_(file), bytes_(std::make_shared<const std::string>(std::move(bytes))),
-      metadata_(read_label(bytes_, file), file)
+      records_(read_records(*bytes_, file)), metadata_(read_label(records_, file), file)
 {
 }
 

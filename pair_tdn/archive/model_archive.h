@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model_metadata.h"
+#include "zip_reader.h"
 
 #include <torch/csrc/jit/api/module.h>
 
@@ -12,7 +13,8 @@ namespace tdn {
 
 class ModelArchive {
  public:
-  /// Checks the label before anything else is read; `file` is only named in messages.
+  /// Verifies every record, then the label, before anything is used; `file` is only named in
+  /// messages.
   ModelArchive(std::string bytes, const std::string &file);
 
   /// Reads the file at `path`; throws tdn::Error when it cannot be read.
@@ -29,6 +31,7 @@ class ModelArchive {
  private:
   std::string file_;
   std::shared_ptr<const std::string> bytes_;
+  ZipReader records_;    // of bytes_
   ModelMetadata metadata_;
 };
 

@@ -5,7 +5,6 @@ Run as a script, it writes every model in float32 and float64 into the folder gi
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tdn import schema
+from tdn.deploy.write import save
 
 CUTOFF = 3.0  # angstrom
 ELEMENTS = ("H", "O")
@@ -160,7 +160,7 @@ def write(module: nn.Module, fields: dict[str, object], path: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated as a whole
         scripted = torch.jit.script(module.eval())
-        torch.jit.save(scripted, str(path), _extra_files={schema.METADATA_RECORD: json.dumps(fields)})
+    save(scripted, fields, path)
     return path
 
 

@@ -9,6 +9,7 @@ from make_archives import make_archive
 from water_molecule import ATOMS, MODEL, fill
 
 from tdn import schema
+from tdn.deploy.write import save_records
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def test_not_an_archive(folder: Path):
 
 def test_truncated_archive(folder: Path):
     (folder / "cut.tdn.pt").write_bytes((folder / MODEL).read_bytes()[:5000])
-    sentence = "is truncated or damaged after 5000 bytes: copy it again or deploy the model again"
+    cause = "the end of the directory is not where it should be; it has 5000 bytes"
+    sentence = f"is truncated or damaged ({cause}): copy it again or deploy the model again"
     fails(folder, f"model file 'cut.tdn.pt' {sentence}", "* * cut.tdn.pt H O")
 
 
@@ -101,7 +103,7 @@ def test_label_with_a_hexadecimal_number(folder: Path):
     files = {schema.METADATA_RECORD: ""}
     module = torch.jit.load(str(folder / MODEL), _extra_files=files)
     text = files[schema.METADATA_RECORD].decode().replace('"cutoff": 3.0', '"cutoff": 0x3')
-    torch.jit.save(module, str(folder / "hex.tdn.pt"), _extra_files={schema.METADATA_RECORD: text})
+    save_records(module, {schema.METADATA_RECORD: text.encode()}, folder / "hex.tdn.pt")
     sentence = (
         f"has a label that is not valid JSON at byte {text.index('0x3') + 1} (unexpected character): write the file "
         "again with `tdn deploy`"

@@ -13,6 +13,7 @@ from models import random_model
 import tdn
 from tdn import schema
 from tdn.deploy import DeployedModel, deploy, read_label, write_archive
+from tdn.deploy.write import save_records
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.training.checkpoint import save_model
@@ -86,7 +87,7 @@ class TestReading:
     def rewritten(self, source: Path, target: Path, label: str) -> Path:
         """The same archive with another label."""
         module = torch.jit.load(str(source))
-        torch.jit.save(module, str(target), _extra_files={schema.METADATA_RECORD: label})
+        save_records(module, {schema.METADATA_RECORD: label.encode()}, target)
         return target
 
     def changed(self, source: Path, target: Path, **fields) -> Path:

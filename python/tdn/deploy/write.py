@@ -37,13 +37,23 @@ def script(network: DeployedNetwork) -> torch.jit.ScriptModule:
 
 
 def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path) -> None:
-    """Write module and label into one file, without the source positions that TorchScript adds (they name folders)."""
+    """Write module and label into one file."""
+    save_records(module, {schema.METADATA_RECORD: json.dumps(label, indent=1).encode()}, path)
+
+
+def save_records(module: torch.jit.ScriptModule, extra: dict[str, bytes], path: Path) -> None:
+    """Write a module and records beside it, all stored: a compressed record could not be verified without inflating it.
+
+    Left out are the source positions that TorchScript adds, which name folders.
+    """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        torch.jit.save(module, buffer, _extra_files={schema.METADATA_RECORD: json.dumps(label, indent=1)})
+        torch.jit.save(module, buffer)
     buffer.seek(0)
     reader, writer = torch._C.PyTorchFileReader(buffer), torch._C.PyTorchFileWriter(str(path))
+    for name, content in extra.items():
+        writer.write_record("extra/" + name, content, len(content))
     for name in reader.get_all_records():
         if not name.endswith(".debug_pkl") and name not in WRITER_RECORDS:
             content = reader.get_record(name)
