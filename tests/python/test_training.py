@@ -163,7 +163,7 @@ class TestRunFolder:
     def test_overwrite_with_bad_data_keeps_the_old_run(self, folder):
         start(folder, settings(max_epochs=1))
         (folder / "train.xyz").write_text("broken\n")
-        with pytest.raises(TDNError, match="cannot be read"):
+        with pytest.raises(TDNError, match="'broken' stands where the number of atoms is expected"):
             start(folder, settings(max_epochs=1), overwrite=True)
         assert len(history(folder)) == 1
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,7 @@ from tdn.training.optimizer import build_optimizers
 from tdn.training.parallel import Ranks
 from tdn.training.plots import plot_learning_curve, plot_parity
 from tdn.training.prepare import TrainingData, notes, prepare_data
+from tdn.training.run_lock import LOCK_FILE, locked_folder
 from tdn.training.saving import BEST, LAST, LOG_FILE, Saver
 from tdn.training.schedule import Plateau
 from tdn.training.sections import DataConfig, TrainingConfig
@@ -69,6 +72,16 @@ def train(
     if n_processes := to_start(config.training):
         launch(config, n_processes, resume=resume, overwrite=overwrite, stop_after=stop_after)
         return folder
+    if not is_first():
+        train_here(config, folder, resume, overwrite, stop_after)
+        return folder
+    with locked_folder(folder):
+        train_here(config, folder, resume, overwrite, stop_after)
+    return folder
+
+
+def train_here(config: TrainConfig, folder: Path, resume: bool, overwrite: bool, stop_after: int | None) -> None:
+    """The part of this process; arguments as of :func:`train`."""
     first = is_first()
     before = check_folder(config, folder, resume, overwrite) if first else None
     keep_freed_pages()
@@ -81,24 +94,21 @@ def train(
     module, told = build_module(config, data, start)
     if first:
         describe(module, data, [*notes(data), *told])
-        open_folder(config, folder, resume, overwrite)
-    fit(config, module, data, Saver(folder, partial(pack, config=config, data=data)), resume, stop_after)
+    open_now = partial(open_folder, config, folder, overwrite)
+    fit(config, module, data, Saver(folder, partial(pack, config=config, data=data)), resume, stop_after, open_now)
     if first:
         finish(config, folder, data)
-    return folder
 
 
 def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool) -> dict[str, Any] | None:
     """Refuse to overwrite a run silently, or to go on with a different one; returns what the run to resume saved."""
-    if folder.exists() and not folder.is_dir():
-        raise TDNError(f"run_dir '{folder}' is a file; name a folder for the results")
     if resume and overwrite:
         raise TDNError("--resume and --overwrite exclude each other; give one of them")
     if resume:
         before: dict[str, Any] = read_checkpoint(folder / LAST)[KEY]
         check_same_run(config, before["training"]["config"])
         return before
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    if not overwrite and any(path.name != LOCK_FILE for path in folder.iterdir()):
         raise TDNError(
             f"the run folder '{folder}' exists; go on with --resume, replace its files with --overwrite, "
             "or change run_dir"
@@ -135,13 +145,21 @@ def defaults_of(kind: type) -> dict[str, Any]:
     return {option.name: option.default for option in fields(kind)}
 
 
-def open_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool) -> None:
-    """Make the folder, empty of this program's files unless the run goes on, and note the configuration."""
-    folder.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def open_folder(config: TrainConfig, folder: Path, overwrite: bool) -> Iterator[None]:
+    """Note the configuration in the folder and, with ``overwrite``, remove the files of an earlier run.
+
+    A run that ends before it has written anything takes its note away again.
+    """
     if overwrite:
         for name in RUN_FILES:
             (folder / name).unlink(missing_ok=True)
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), encoding="utf-8")
+    try:
+        yield
+    finally:
+        if not any((folder / name).exists() for name in (BEST, LAST, LOG_FILE)):
+            (folder / CONFIG_FILE).unlink(missing_ok=True)
 
 
 def build_module(config: TrainConfig, data: TrainingData, start: Start | None) -> tuple[TrainingModule, list[str]]:
@@ -185,8 +203,12 @@ def fit(
     saver: Saver,
     resume: bool,
     stop_after: int | None,
+    open_now: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """Run the loop; an interruption becomes a sentence that says how to go on."""
+    """Run the loop; an interruption becomes a sentence that says how to go on.
+
+    ``open_now`` opens the folder, which waits until nothing but the loop can fail.
+    """
     options, edges = config.training, data.statistics.average_edges
     ranks = Ranks(options)
     module.to(ranks.device)
@@ -203,7 +225,8 @@ def fit(
     if options.compile:
         module.compile_steps()
     try:
-        loop.run(stop_after)
+        with open_now() if ranks.first else nullcontext():
+            loop.run(stop_after)
     except KeyboardInterrupt:
         step = saver.saved_step
         saved = f"step {step} is saved; go on with --resume" if step >= 0 else "no step is saved yet"
