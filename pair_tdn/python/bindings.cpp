@@ -38,9 +38,9 @@ class CoreEvaluator {
  public:
   CoreEvaluator(const std::string &path, const std::string &device,
                 const std::optional<at::ScalarType> &dtype, const std::string &engine,
-                const std::vector<int> &species)
-      : CoreEvaluator(tdn::ModelArchive::open(path), tdn::choose_device(device, 0), dtype, engine,
-                      species)
+                const std::vector<int> &species, const std::optional<std::string> &contents)
+      : CoreEvaluator(contents ? tdn::ModelArchive(*contents, path) : tdn::ModelArchive::open(path),
+                      tdn::choose_device(device, 0), dtype, engine, species)
   {
   }
 
@@ -240,11 +240,15 @@ PYBIND11_MODULE(_core, module)
       "of 48 rows with 128 x 128 weights), 0 for kernels without vectors.");
   py::class_<CoreEvaluator>(module, "Evaluator")
       .def(py::init<const std::string &, const std::string &, const std::optional<at::ScalarType> &,
-                    const std::string &, const std::vector<int> &>(),
+                    const std::string &, const std::vector<int> &,
+                    const std::optional<std::string> &>(),
            py::arg("path"), py::arg("device") = "cpu", py::arg("dtype") = py::none(),
            py::arg("engine") = "auto", py::arg("species") = std::vector<int>(),
+           py::arg("contents") = py::none(),
            "Open an archive on device auto, cpu or cuda; dtype converts the model; engine auto, "
-           "fused or script; species that may stand in a graph, all when empty.")
+           "fused or script; species that may stand in a graph, all when empty; contents of the "
+           "file, "
+           "which is then not read but only named in messages.")
       .def_property_readonly("engine", &CoreEvaluator::engine, "Engine that runs the model.")
       .def_property_readonly("kept_bytes", without_gil(&CoreEvaluator::kept_bytes),
                              "Bytes kept from one evaluation to the next, without weights.")

@@ -19,6 +19,7 @@ from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph, given
 from tdn.deploy.deployed import DeployedModel
 from tdn.errors import TDNError
+from tdn.forks import compute_serially_after_fork
 from tdn.loading import check_device, load
 from tdn.model.potential import Potential
 from tdn.model.prediction import Prediction
@@ -69,6 +70,12 @@ class TDNCalculator(Calculator):
         self.device = device
         self.forces = forces or self.model.force_kinds[0]
         self._use = RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_use"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _use=RLock())
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
         """As ASE's; from several threads, one structure after the other."""
@@ -146,6 +153,7 @@ def ready(
     model: str | Path | Potential | DeployedModel, device: str, dtype: str | torch.dtype | None
 ) -> Potential | DeployedModel:
     """The model, loaded if it is a file, in the asked precision on the device, without the dropout of training."""
+    compute_serially_after_fork()
     check_device(device)
     loaded = in_precision(load(model) if isinstance(model, str | Path) else model, dtype)
     return loaded.to(device) if isinstance(loaded, DeployedModel) else loaded.to(device).eval()

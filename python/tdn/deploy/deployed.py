@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import io
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,6 +14,7 @@ from tdn import schema
 from tdn.data.graph import Graph
 from tdn.deploy.archive import read_label
 from tdn.errors import TDNError
+from tdn.forks import compute_serially_after_fork
 from tdn.model.prediction import Prediction, check_request, predict_from_gradient
 from tdn.ops import load_library
 
@@ -23,7 +25,9 @@ FEW_ELEMENTS = 4
 class DeployedModel:
     """Callable like :class:`tdn.model.TDN`, from any thread; cannot be trained.
 
-    Threads that share a model evaluate one after the other; give each a model of its own to evaluate at once.
+    Threads that share a model evaluate one after the other; give each a model of its own to evaluate at once. Copies
+    share the engine. The contents of the archive are held and go into pickles, so that a model stays what it was, and
+    can be sent to other processes, whatever happens to the file.
     """
 
     def __init__(self, path: str | Path, device: str | torch.device = "cpu", engine: str = "auto") -> None:
@@ -36,9 +40,11 @@ class DeployedModel:
         """
         self.label: dict[str, Any] = read_label(path)
         self.path, self.engine = Path(path), engine
+        self._contents = self.path.read_bytes()
         self.device = torch.device(device)
         self._species: set[int] = set(range(len(self.elements))) if len(self.elements) <= FEW_ELEMENTS else set()
         self._opening = Lock()
+        compute_serially_after_fork()
         load_library()
         self.evaluator = self._open(self._species)
 
@@ -78,7 +84,7 @@ class DeployedModel:
     def module(self) -> torch.jit.ScriptModule:
         """The segments as TorchScript (see tdn.schema), on the CPU."""
         try:
-            return torch.jit.load(str(self.path), map_location="cpu").eval()
+            return torch.jit.load(io.BytesIO(self._contents), map_location="cpu").eval()
         except RuntimeError as problem:
             reason = str(problem).splitlines()[0]
             raise TDNError(f"the module of '{self.path}' cannot be loaded ({reason}); deploy the model anew") from None
@@ -97,9 +103,10 @@ class DeployedModel:
         return bool(self.evaluator.engine.startswith("fused"))
 
     def _open(self, species: set[int]) -> Any:
-        from tdn import _core
+        return open_evaluator(self._contents, *self._how(species))
 
-        return _core.Evaluator(str(self.path), self.device.type, engine=self.engine, species=sorted(species) or [0])
+    def _how(self, species: set[int]) -> tuple[str, str, str, tuple[int, ...]]:
+        return str(self.path), self.device.type, self.engine, tuple(sorted(species)) or (0,)
 
     def _evaluator_for(self, graph: Graph) -> Any:
         """Radial tables exist for the elements seen so far; new ones need more.
@@ -119,6 +126,23 @@ class DeployedModel:
         except TDNError:
             return self._open(seen), seen
 
+    def __copy__(self) -> DeployedModel:
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self), _opening=Lock())
+        return copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DeployedModel:
+        return self.__copy__()  # nothing that copies share ever changes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("evaluator", "module", "_opening")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _opening=Lock())
+        compute_serially_after_fork()
+        load_library()
+        self.evaluator = reopen_evaluator(self._contents, *self._how(self._species))
+
     def __call__(self, graph: Graph, stress: bool = False, forces: str | None = None) -> Prediction:
         """Evaluate a graph; arguments and result as in :meth:`tdn.model.TDN.forward`."""
         kind = forces or self.force_kinds[0]
@@ -132,3 +156,14 @@ class DeployedModel:
             energies, gradient, _ = evaluator.evaluate(*edges)
         assert energies is not None
         return predict_from_gradient(graph, energies, gradient, direct, kind, stress)
+
+
+def open_evaluator(contents: bytes, path: str, device: str, engine: str, species: tuple[int, ...]) -> Any:
+    """The evaluator of an archive's contents; its path stands in messages."""
+    from tdn import _core
+
+    return _core.Evaluator(path, device, engine=engine, species=list(species), contents=contents)
+
+
+#: Of models out of pickles: a worker process gets the same model with every task.
+reopen_evaluator = lru_cache(maxsize=4)(open_evaluator)
