@@ -20,12 +20,13 @@ from published_model import PublishedOrder
 from report import forget_peak, peak_memory
 from torch import Tensor
 
+from tdn.config.presets import PAPER_TRAINING
+from tdn.config.training import TrainingConfig
 from tdn.data import Graph, collate, graph_from_atoms
 from tdn.model import TDN, ModelConfig
 from tdn.training.loss import weights_of
 from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
-from tdn.training.sections import PAPER_TRAINING, TrainingConfig
 
 ELEMENTS = ("H", "C", "N", "O")
 #: Molecules of the set G2 that are put side by side to make one of 34 or 38 atoms.

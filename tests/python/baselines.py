@@ -10,7 +10,8 @@ import pytest
 import torch
 from ase import Atoms
 
-from tdn.architectures import build_model, stored_config
+from tdn.architectures import build_model
+from tdn.config.architectures import stored_config
 from tdn.model.potential import Potential
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -16,14 +16,14 @@ from models import graph_of
 from tiny import changed, crystals, history, isolated, settings, start, write
 
 import tdn
-from tdn.architectures import config_to_dict, stored_config, with_architecture
 from tdn.ase import TDNCalculator
 from tdn.cli import main
+from tdn.config.architectures import config_to_dict, stored_config, with_architecture
+from tdn.config.run import config_from_dict as train_config
+from tdn.config.run import load_config
 from tdn.errors import TDNError
 from tdn.model import ModelConfig
 from tdn.training.checkpoint import KEY, load_model, read_checkpoint
-from tdn.training.config import config_from_dict as train_config
-from tdn.training.config import load_config
 
 
 @pytest.fixture(params=list(SMALL), scope="module")
@@ -153,7 +153,7 @@ class TestChoice:
             ({"architecture": "painn", "l_max": 1}, r"unknown option 'l_max' in model"),
             ({"architecture": "painn", "n_channels": 1}, "n_channels is 1; give a whole number of at least 2"),
             ({"architecture": "painn", "n_radial": 0}, "n_radial is 0; give a whole number of at least 1"),
-            ({"architecture": "painn", "cutoff": -1}, r"cutoff is -1\.0; give a positive finite number"),
+            ({"architecture": "painn", "cutoff": -1}, r"cutoff is -1; give a positive finite number"),
             ({"architecture": "painn", "elements": ["Xx"]}, r"elements holds \['Xx'\]"),
         ],
     )

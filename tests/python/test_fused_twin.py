@@ -19,6 +19,7 @@ from tdn.deploy.tabulate import tabulation
 from tdn.deploy.verify import random_graph
 from tdn.deploy.write import save, script
 from tdn.model import TDN, ModelConfig
+from tdn.model.radial import n_embedding_weights, n_path_weights
 from tdn.training.checkpoint import default_dtype
 
 ELEMENTS = ("H", "C", "O")
@@ -45,7 +46,7 @@ MODELS = {
 
 def table_width(config: ModelConfig, name: str) -> int:
     """Numbers of a knot: a channel has one radial weight, or one for each path."""
-    n_weights = config.n_embedding_weights if name.startswith("embedding.") else config.n_path_weights
+    n_weights = n_embedding_weights(config) if name.startswith("embedding.") else n_path_weights(config)
     return n_weights * config.n_channels
 
 

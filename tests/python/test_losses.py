@@ -12,8 +12,8 @@ from models import random_model
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from tdn.config.training import TrainingConfig
 from tdn.data import Graph
-from tdn.training.config import TrainingConfig
 from tdn.training.loss import LOSSES, weights_of
 from tdn.training.module import TrainingModule, share_of
 

@@ -13,7 +13,7 @@ from tolerances import FINITE_DIFFERENCES, INVARIANCE
 
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
-from tdn.model.radial import polynomial_envelope
+from tdn.model.radial import n_path_weights, polynomial_envelope
 
 DEGREES = (1, 2, 3)
 
@@ -252,7 +252,7 @@ def test_separate_path_weights_that_are_equal_are_shared_ones():
     atoms = structures.ethanol()
     shared = random_model(elements_of(atoms), l_max=2)
     separate = random_model(elements_of(atoms), l_max=2, path_weights="separate")
-    n_paths = separate.config.n_path_weights
+    n_paths = n_path_weights(separate.config)
     assert n_paths == 11  # of the 15 triples up to degree 2, those with an even sum
     state = shared.network.state_dict()
     for name in [name for name in state if name.endswith(("radial.last.weight", "radial.last.bias"))]:

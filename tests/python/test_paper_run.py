@@ -11,13 +11,13 @@ from tiny import changed, crystals, history, settings, start, write
 
 import tdn
 from tdn.ase import predict
+from tdn.config.run import config_from_dict
+from tdn.config.training import TrainingConfig
 from tdn.data import graph_from_atoms
 from tdn.data.dataset import read_frames
 from tdn.deploy import write_archive
 from tdn.training.checkpoint import load_model, read_checkpoint, training_summary
-from tdn.training.config import config_from_dict
 from tdn.training.optimizer import build_optimizers
-from tdn.training.sections import TrainingConfig
 
 __all__ = ["batch"]
 

@@ -20,13 +20,14 @@ from models import random_model
 from test_airs import TAGS, published
 from torch import Tensor
 
+from tdn.config.presets import PAPER_TRAINING
+from tdn.config.training import TrainingConfig
 from tdn.data import Graph, collate, graph_from_atoms
 from tdn.interop.airs import load_airs
 from tdn.model import TDN
 from tdn.training.loss import weights_of
 from tdn.training.module import TrainingModule
 from tdn.training.optimizer import build_optimizers
-from tdn.training.sections import PAPER_TRAINING, TrainingConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "cpu"))
 from published_model import PublishedOrder

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import copy
+import pickle
+import re
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +15,15 @@ import torch
 import yaml
 from tiny import changed, crystals, settings, start, write
 
-from tdn import architectures
+from tdn.config import architectures
+from tdn.config.baselines import PaiNNConfig
+from tdn.config.data import DataConfig
+from tdn.config.option import alternatives, choices_of, option_names, option_of
+from tdn.config.presets import MODELS
+from tdn.config.run import config_from_dict, load_config, model_settings
+from tdn.config.training import TrainingConfig
 from tdn.errors import TDNError
 from tdn.model import ModelConfig
-from tdn.training.config import config_from_dict, load_config, model_settings
-from tdn.training.model_presets import PRESETS
 
 
 @pytest.fixture
@@ -44,17 +53,17 @@ def folder(tmp_path) -> Path:
         (
             "training",
             {"batch_size": "four"},
-            r"^option 'training\.batch_size' is 'four', .* not of type int; correct",
+            r"^training\.batch_size is 'four'; give a whole number of at least 1",
         ),
-        ("training", {"batch_size": 2.5}, "is 2.5, which is not of type int"),
-        ("training", {"batch_size": 0}, r"training\.batch_size is 0; give a positive number"),
-        ("training", {"max_time": 0}, r"training\.max_time is 0\.0; give minutes or null for no limit"),
-        ("training", {"learning_rate": "fast"}, "is 'fast', which is not of type float"),
+        ("training", {"batch_size": 2.5}, r"training\.batch_size is 2\.5; give a whole number of at least 1"),
+        ("training", {"batch_size": 0}, r"training\.batch_size is 0; give a whole number of at least 1"),
+        ("training", {"max_time": 0}, r"training\.max_time is 0; give minutes or null for no limit"),
+        ("training", {"learning_rate": "fast"}, r"training\.learning_rate is 'fast'; give a positive number"),
         ("training", {"ema_decay": 1.0}, r"training\.ema_decay is 1\.0; give a number from 0"),
         ("training", {"dtype": "half"}, r"training\.dtype is 'half'; use float32 or float64 or tf32 or bf16"),
         ("training", {"device": "gpu"}, r"training\.device is 'gpu'; use auto or cpu or cuda"),
-        ("training", {"num_threads": -1}, r"training\.num_threads is -1; give a number that is not negative"),
-        ("training", {"force_weight": -1}, r"training\.force_weight is -1\.0; give a number that is not negative"),
+        ("training", {"num_threads": -1}, r"training\.num_threads is -1; give a whole number that is not negative"),
+        ("training", {"force_weight": -1}, r"training\.force_weight is -1; give a number that is not negative"),
         ("training", {"stress_weight": "nan"}, r"training\.stress_weight is nan; give"),
         ("training", {"warmup": 1.0}, r"training\.warmup is 1\.0; give a fraction of the run from 0 to below 1"),
         ("data", {"train": [1]}, r"data\.train lists 1, which is no file name; give paths"),
@@ -70,14 +79,14 @@ def folder(tmp_path) -> Path:
         ),
         ("data", {"valid": 1.5}, r"data\.valid is 1\.5; give files or a fraction between 0 and 1"),
         ("data", {"sample": 0}, r"data\.sample is 0; give a positive number of structures"),
-        ("data", {"memory": -1}, r"data\.memory is -1\.0; give a number of GB that is not negative"),
+        ("data", {"memory": -1}, r"data\.memory is -1; give a number of GB that is not negative"),
         ("training", {"max_edges": 0}, r"training\.max_edges is 0; give a positive number or null"),
         ("training", {"optimizer": "sgd"}, r"training\.optimizer is 'sgd'; use adam or adamw or muon"),
         ("training", {"schedule": "step"}, r"training\.schedule is 'step'; use cosine or plateau or constant or wsd"),
         ("training", {"energy_loss": "rmse"}, r"training\.energy_loss is 'rmse'; use mse or mae or huber"),
         ("training", {"force_loss": "l2"}, r"training\.force_loss is 'l2'; use mse or mae or huber or rmse or norm"),
-        ("training", {"huber_delta": 0}, r"training\.huber_delta is 0\.0; give a positive number"),
-        ("training", {"plateau_factor": 1}, r"training\.plateau_factor is 1\.0; give a number between 0 and 1"),
+        ("training", {"huber_delta": 0}, r"training\.huber_delta is 0; give a positive number"),
+        ("training", {"plateau_factor": 1}, r"training\.plateau_factor is 1; give a number between 0 and 1"),
         ("training", {"preset": "pap"}, r"training\.preset is 'pap'; use paper, or null"),
         ("training", {"best_by": "mae"}, r"training\.best_by is 'mae'; use loss or energy_mae"),
         ("training", {"init_references": "all"}, r"training\.init_references is 'all'; use data or keep"),
@@ -120,7 +129,7 @@ def test_energy_weights(options, weight, stage):
     ("options", "message"),
     [
         ({"l_max": 9}, "l_max is 9; degrees up to 4"),
-        ({"l_max": "one"}, r"option 'model\.l_max' is 'one', which is not of type int"),
+        ({"l_max": "one"}, r"model\.l_max is 'one'; degrees up to 4"),
         ({"n_heads": 3}, "n_heads = 3 does not divide n_channels = 8"),
         ({"elements": ["Cu", "Xx"]}, r"elements holds \['Xx'\]"),
         ({"elements": ["Cu"]}, r"structure 0 of train\.xyz: element Au is not in the model"),
@@ -132,11 +141,57 @@ def test_refused_by_the_model(folder, options, message):
     assert not (folder / "run").exists()
 
 
+@pytest.mark.parametrize("kind", [ModelConfig, PaiNNConfig, DataConfig, TrainingConfig])
+class TestEverySection:
+    """Of each option: a value of a wrong type, out of its limits or none of its choices is one sentence with a cure."""
+
+    @pytest.fixture
+    def given(self, kind):
+        if kind is DataConfig:
+            return {"train": "a"}
+        return {"elements": ("H",)} if "elements" in option_names(kind) else {}
+
+    def test_wrong_types(self, kind, given):
+        for name in option_names(kind):
+            with pytest.raises(TDNError) as problem:
+                kind(**given | {name: object})
+            assert re.fullmatch(rf"{kind.section}\.{name} is <class 'object'>; \w.+", str(problem.value))
+
+    def test_true_is_no_number(self, kind, given):
+        for name in option_names(kind):
+            if bool not in alternatives(option_of(kind, name)):
+                with pytest.raises(TDNError, match=rf"{kind.section}\.{name} is True; "):
+                    kind(**given | {name: True})
+
+    def test_choices(self, kind, given):
+        for name in option_names(kind):
+            for choice in choices_of(option_of(kind, name)):
+                with pytest.raises(TDNError, match=rf"{name} is '{choice}x'; use .*{choice}"):
+                    kind(**given | {name: f"{choice}x"})
+
+    def test_names(self, kind, given):
+        for name in option_names(kind):
+            with pytest.raises(TDNError, match=rf"unknown option 'x{name}' in {kind.section} \(did you mean '\w+'\?\)"):
+                kind(**given | {f"x{name}": 1})
+
+    def test_immutable_and_equal_after_a_copy(self, kind, given):
+        section = kind(**given)
+        assert pickle.loads(pickle.dumps(section)) == copy.deepcopy(section) == replace(section) == section
+        with pytest.raises(FrozenInstanceError):
+            setattr(section, option_names(kind)[0], None)
+
+
+def test_no_torch_for_a_configuration():
+    code = "import sys; from tdn.config.run import config_from_dict; "
+    code += "config_from_dict({'run_dir': 'a', 'data': {'train': 'b'}}); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
 def test_model_presets_leave_room_for_own_values():
     section = {"preset": "md-large", "n_channels": 48, "elements": ["Cu"]}
     found = model_settings(config_from_dict(settings() | {"model": section}).model)
     assert (found.setting, found.l_max, found.n_channels, found.n_layers) == ("md", 2, 48, 3)
-    for name in PRESETS:
+    for name in MODELS:
         assert model_settings({"elements": ["Cu"], "preset": name}).setting == "md"
 
 

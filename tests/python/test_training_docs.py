@@ -1,60 +1,53 @@
-"""docs/training.md names every option with its default, and its configurations can be read."""
+"""The manual names every option with its default and choices, and its configurations can be read."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tdn.config.option import choices_of, option_of
+from tdn.config.run import config_from_dict
+from tdn.config.tables import KINDS, MARKED, table, with_tables
+from tdn.config.training import TrainingConfig
 from tdn.evaluation.metrics import METRICS
-from tdn.model import ModelConfig
-from tdn.training.config import config_from_dict
-from tdn.training.sections import _CHOICES, DataConfig, TrainingConfig
+from tdn.training.loss import LOSSES
 
-TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-SECTIONS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
-#: Defaults that the page explains in words.
-IN_WORDS = {"elements", "avg_degree", "avg_n_atoms", "train"}
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "training.md").read_text(encoding="utf-8")
+TABLES = {"training.md": ["model", "data", "training"], "baselines.md": ["schnet", "painn"]}
 
 
-def rows_of(section: str) -> dict[str, str]:
-    """Option and its default as written in the table of a section."""
-    start = TEXT.index(f"\n## {section}\n")
-    table = re.split(r"\n##+ ", TEXT[start + 4 :], maxsplit=1)[0]
-    rows = {}
-    for line in table.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        names = re.findall(r"`(\w+)`", cells[0]) if line.startswith("| `") else []
-        defaults = re.split(r", (?![^\[]*\])", cells[1]) if len(names) > 1 else cells[1:2]
-        rows |= dict(zip(names, defaults * len(names) if len(defaults) == 1 else defaults, strict=False))
-    return rows
+@pytest.mark.parametrize(("page", "names"), TABLES.items())
+def test_tables_are_up_to_date(page, names):
+    """``python -m tdn.config.tables docs/training.md docs/baselines.md`` renews them."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert [found[2] for found in MARKED.finditer(text)] == names
+    assert with_tables(text) == text
+    assert with_tables(text.replace("| 5.0 angstrom |", "| 6.0 angstrom |").replace("| 4.5 ang", "| 5.5 ang")) == text
 
 
-@pytest.mark.parametrize(("section", "kind"), SECTIONS.items())
-def test_every_option_and_no_other(section, kind):
-    not_stored = {"preset"} if section == "model" else set()  # it stands for values of other options
-    assert set(rows_of(section)) == {option.name for option in fields(kind)} | not_stored
+@pytest.mark.parametrize("name", KINDS)
+def test_every_option_with_its_default_and_choices(name):
+    rows = {
+        cells[0].strip("` "): cells for cells in (line.strip("|\n").split(" | ") for line in table(name).splitlines())
+    }
+    for option in fields(KINDS[name]):
+        _, default, meaning = rows[option.name]
+        about = option_of(KINDS[name], option.name)
+        assert meaning.strip() == about.description != ""
+        for choice in choices_of(about):
+            assert f"`{choice}`" in meaning, (option.name, choice)
+        if isinstance(option.default, (int, float, str)) and default.strip() != "from the data":
+            assert yaml.safe_load(default.split()[0].strip("`")) == option.default
 
 
-@pytest.mark.parametrize(("section", "kind"), SECTIONS.items())
-def test_defaults(section, kind):
-    written = rows_of(section)
-    for option in fields(kind):
-        if option.name in IN_WORDS or option.default is MISSING:
-            continue
-        value = yaml.safe_load(written[option.name].strip("`"))
-        default = list(option.default) if isinstance(option.default, tuple) else option.default
-        assert value == default, option.name
-
-
-@pytest.mark.parametrize("name", _CHOICES)
-def test_choices(name):
-    (line,) = (line for line in TEXT.splitlines() if re.match(rf"\| [^|]*`{name}`", line))
-    for choice in _CHOICES[name]:
-        assert f"`{choice}`" in line, choice
+def test_losses_are_those_of_the_trainer():
+    for name, functions in LOSSES.items():
+        assert choices_of(option_of(TrainingConfig, f"{name}_loss")) == tuple(functions)
 
 
 def test_errors():

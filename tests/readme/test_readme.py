@@ -12,8 +12,8 @@ import pytest
 import yaml
 from ase.build import molecule
 
+from tdn.config.run import config_from_dict
 from tdn.model import ModelConfig
-from tdn.training.config import config_from_dict
 
 ROOT = Path(__file__).parents[2]
 WATER = ROOT / "examples" / "water"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from tdn.baselines.config import BaselineConfig
 from tdn.baselines.painn import PaiNN
 from tdn.baselines.schnet import SchNet
+from tdn.config.baselines import BaselineConfig
 from tdn.data.graph import Graph
 from tdn.model.network import References
 from tdn.model.potential import Potential, with_isolated

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tdn.baselines.config import PaiNNConfig
+from tdn.config.baselines import PaiNNConfig
 from tdn.model.network import safe_length
 from tdn.model.radial import BesselBasis
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tdn.baselines.config import SchNetConfig
+from tdn.config.baselines import SchNetConfig
 from tdn.elements import ATOMIC_NUMBERS
 from tdn.errors import TDNError
 from tdn.files import first_line

@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
-    from tdn.training.config import load_config
+    from tdn.config.run import load_config
     from tdn.training.run import train
 
     train(

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from tdn.algebra.clebsch_gordan import paths_by_product
+from tdn.config.model import ModelConfig
 from tdn.deploy.tables import hermite_table
 from tdn.model.attention import Attention
-from tdn.model.config import ModelConfig
 from tdn.model.layers import SIGMOID_SCALE
 from tdn.model.network import Network
 

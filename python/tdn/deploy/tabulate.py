@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from tdn.config.model import ModelConfig
 from tdn.deploy.network import DeployedNetwork
 from tdn.deploy.tables import evaluate_table, hermite_table
 from tdn.deploy.verify import Verdict
-from tdn.model.config import ModelConfig
 from tdn.model.radial import polynomial_envelope
 
 #: Largest difference of table and network, of values and of derivatives, relative to the largest one of the table.

@@ -1,6 +1,6 @@
 """The TDN model: settings, network in segments, predictions."""
 
-from tdn.model.config import ModelConfig
+from tdn.config.model import ModelConfig
 from tdn.model.prediction import Prediction
 from tdn.model.tdn import TDN
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tdn.model.config import MAX_PAIR_ELEMENTS, ModelConfig
+from tdn.config.model import MAX_PAIR_ELEMENTS, ModelConfig
 from tdn.model.layers import EquivariantNorm, FeedForward, Gate, SharedLinear
 from tdn.model.product import make_product
-from tdn.model.radial import PairEmbedding, RadialNetwork
+from tdn.model.radial import PairEmbedding, RadialNetwork, n_path_weights
 
 
 def smooth_leaky_relu(x: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Attention(nn.Module):
         self.dropout = float(config.attention_dropout)
         self.merge_neighbor = SharedLinear(n_channels, n_channels)
         self.merge_center = SharedLinear(n_channels, n_channels, bias=False)
-        self.radial = make_radial_network(config, config.n_path_weights)
+        self.radial = make_radial_network(config, n_path_weights(config))
         self.logits = nn.Linear(n_channels, n_channels)
         self.values = nn.Linear(n_channels, n_channels, bias=False)
         self.values_bias = nn.Parameter(torch.zeros(n_channels))

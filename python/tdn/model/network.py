@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tdn.algebra.spherical_harmonics import spherical_harmonics
+from tdn.config.model import ModelConfig
 from tdn.model.attention import ForceHead, Layer, make_radial_network
-from tdn.model.config import ModelConfig
 from tdn.model.layers import SILU_SCALE, EquivariantNorm
 from tdn.model.product import make_column, make_coupling
-from tdn.model.radial import BesselBasis, GaussianBasis, polynomial_envelope
+from tdn.model.radial import BesselBasis, GaussianBasis, n_embedding_weights, polynomial_envelope
 
 
 def safe_length(vectors: Tensor) -> Tensor:
@@ -61,8 +61,8 @@ class Embedding(nn.Module):
         self.scale = 1.0 / math.sqrt(config.avg_degree)
         self.elements = nn.Parameter(torch.randn(config.n_elements, n_channels))
         self.sources = nn.Parameter(torch.randn(config.n_elements if config.smooth else 1, n_channels))
-        self.radial = make_radial_network(config, config.n_embedding_weights)
-        self.n_path_weights = config.n_embedding_weights
+        self.radial = make_radial_network(config, n_embedding_weights(config))
+        self.n_path_weights = n_embedding_weights(config)
         self.column = make_column(config)
         self.project = nn.Linear(n_channels, n_channels, bias=not config.smooth)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from tdn.config.settings import Settings
 from tdn.data.graph import Graph
 from tdn.errors import TDNError
 from tdn.model.prediction import Prediction, predict
-from tdn.model.settings import Settings
 
 if TYPE_CHECKING:
     from tdn.model.network import References

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tdn.algebra.clebsch_gordan import admissible_paths, component_scale, coupling_tensor, path_rows
 from tdn.algebra.cp_decomposition import cp_factors
 from tdn.algebra.tensor_product import apply_edge_matrix, edge_matrix, edge_matrix_from_factors
-from tdn.model.config import ModelConfig
+from tdn.config.model import ModelConfig
 
 
 class EdgeProduct(nn.Module):

@@ -14,7 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tdn.algebra.clebsch_gordan import admissible_paths
+from tdn.config.model import ModelConfig
 from tdn.model.layers import SILU_SCALE
+
+
+def n_path_weights(config: ModelConfig) -> int:
+    """Radial weights of an edge and channel."""
+    return 1 if config.path_weights == "shared" else len(admissible_paths(config.l_max, config.paths))
+
+
+def n_embedding_weights(config: ModelConfig) -> int:
+    """Radial weights of an edge and channel in the degree embedding: a path for each degree of the result."""
+    return 1 if config.path_weights == "shared" else config.l_max + 1
 
 
 def polynomial_envelope(distances: Tensor, cutoff: float, power: int) -> Tensor:

@@ -7,9 +7,9 @@ from typing import cast
 
 from torch import Tensor
 
+from tdn.config.model import ModelConfig
 from tdn.data.graph import Graph
 from tdn.model.attention import Layer
-from tdn.model.config import ModelConfig
 from tdn.model.network import Network
 from tdn.model.potential import Potential, with_isolated
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from ase import Atoms
 
-from tdn.architectures import stored_config
+from tdn.config.architectures import stored_config
+from tdn.config.model import ModelConfig
 from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph
 from tdn.deploy.deployed import DeployedModel
 from tdn.errors import TDNError
-from tdn.model.config import ModelConfig
 from tdn.plan.measure import typical_degree
 from tdn.plan.stages import Count, count_stages
 

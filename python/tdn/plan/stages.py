@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tdn.algebra.clebsch_gordan import admissible_paths, coupling_tensor
-from tdn.model.config import ModelConfig
+from tdn.config.model import ModelConfig
+from tdn.model.radial import n_path_weights
 
 #: Operations of a sigmoid.
 SIGMOID = 31
@@ -48,8 +49,8 @@ def _edge_stages(config: ModelConfig) -> dict[str, tuple[float, float]]:
     products = 2.0 * layers * (d + 2) * channels**2
     entries, scalar_entries, weighted = _product(config)
     sums = (layers - 1) * entries + scalar_entries  # the last layer's sums have one component
-    table, apply = 12.0 * config.n_path_weights * channels, 2.0 * entries * channels
-    coefficients = 6.0 * config.n_path_weights
+    table, apply = 12.0 * n_path_weights(config) * channels, 2.0 * entries * channels
+    coefficients = 6.0 * n_path_weights(config)
     return {
         "forward geometry": ((2.0 * terms + 200) * layers, 8.0 * layers),
         "forward messages": (

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from tdn.config.training import TrainingConfig
 from tdn.data.graph import collate
 from tdn.data.graphs import GraphSet
-from tdn.training.sections import TrainingConfig
 
 
 class EpochBatches(Sampler[list[int]]):

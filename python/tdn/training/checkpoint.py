@@ -40,7 +40,7 @@ def pack_model(model: Potential, references: Sequence[float], scale: float, summ
 
 def pack(model: Potential, summary: dict[str, Any]) -> dict[str, Any]:
     """Config, weights and summary as plain types."""
-    from tdn.architectures import config_to_dict
+    from tdn.config.architectures import config_to_dict
 
     return {
         "format_version": FORMAT_VERSION,
@@ -90,7 +90,8 @@ def load_model(path: str | Path) -> Potential:
 
 def load_with_summary(path: str | Path) -> tuple[Potential, dict[str, Any]]:
     """Model of a checkpoint, and what it was trained on and its errors."""
-    from tdn.architectures import model_from_state, stored_config
+    from tdn.architectures import model_from_state
+    from tdn.config.architectures import stored_config
 
     packed = read_checkpoint(path)[KEY]
     try:

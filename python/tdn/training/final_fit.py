@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tdn.batches import in_batches, predict_batch
+from tdn.config.training import TrainingConfig
 from tdn.data.graph import Graph, given
 from tdn.data.graphs import spread
 from tdn.data.progress import tracked
@@ -29,7 +30,6 @@ from tdn.statistics.references import composition, least_squares_references
 from tdn.training.checkpoint import KEY, pack, read_checkpoint
 from tdn.training.prepare import TrainingData
 from tdn.training.schedule import stage_at, stage_weights
-from tdn.training.sections import TrainingConfig
 
 logger = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tdn import architectures
+from tdn.config import architectures
+from tdn.config.model import MAX_PAIR_ELEMENTS
+from tdn.config.run import TrainConfig
 from tdn.errors import TDNError
 from tdn.files import read_tensors
-from tdn.model.config import MAX_PAIR_ELEMENTS
 from tdn.model.potential import Potential
 from tdn.statistics.collect import Statistics
 from tdn.training.checkpoint import KEY, load_with_summary
-from tdn.training.config import TrainConfig
 
 #: Weights with a row for each element.
 _TABLES = ("network.embedding.elements", "network.embedding.sources", "network.embedding")

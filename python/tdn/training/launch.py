@@ -20,7 +20,7 @@ from tdn.errors import TDNError
 if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
 
-    from tdn.training.config import TrainConfig
+    from tdn.config.run import TrainConfig
 
 #: Seconds in which a process that was told to stop may finish its step and write it down.
 PATIENCE = 120

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from tdn.config.training import TrainingConfig
 from tdn.errors import TDNError
-from tdn.training.sections import TrainingConfig
 
 #: What torchrun and our own launcher set; srun sets the others in what it starts. A batch script has no step.
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")

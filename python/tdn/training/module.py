@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from tdn.config.training import TrainingConfig
 from tdn.data.graph import Graph
 from tdn.evaluation.metrics import differences
 from tdn.model.potential import Potential
 from tdn.training.loss import Term, loss_terms
 from tdn.training.optimizer import average_of
 from tdn.training.precision import products_in
-from tdn.training.sections import TrainingConfig
 from tdn.training.tally import rows_of
 
 if TYPE_CHECKING:

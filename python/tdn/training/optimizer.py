@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from tdn.training.sections import TrainingConfig
+from tdn.config.training import TrainingConfig
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 #: Matrices with a smaller side are left to AdamW by ``optimizer: muon``.

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, distributed, nn
 
+from tdn.config.training import TrainingConfig
 from tdn.errors import TDNError
 from tdn.training.layout import own_device, own_place
-from tdn.training.sections import TrainingConfig
 
 
 class LostConnectionError(TDNError):

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tdn.config.presets import with_setting
+from tdn.config.run import TrainConfig, model_settings
+from tdn.config.settings import Settings
 from tdn.data.graph import Graph
 from tdn.data.graphs import GraphSet, spread
 from tdn.data.loaded import Loaded
@@ -19,10 +22,8 @@ from tdn.data.source import Source, Subset, open_source
 from tdn.data.split import split_source
 from tdn.data.unread import UnreadLabels
 from tdn.errors import TDNError
-from tdn.model.settings import Settings
 from tdn.statistics.collect import Statistics, cache_file, collect, read_cache, sampled, write_cache
 from tdn.statistics.references import given_references
-from tdn.training.config import TrainConfig, model_settings, with_setting
 from tdn.training.finetuning import Start
 
 #: Structures whose names of labels are looked at, and validation structures whose labels are counted in large data.

@@ -13,15 +13,18 @@ from typing import Any
 import torch
 import yaml
 
-from tdn.architectures import build_model, config_to_dict, stored_config
+from tdn.architectures import build_model
+from tdn.config.architectures import config_to_dict, stored_config
+from tdn.config.data import DataConfig
+from tdn.config.run import TrainConfig
+from tdn.config.settings import Settings
+from tdn.config.training import FREE_ON_RESUME, TrainingConfig
 from tdn.errors import TDNError
 from tdn.evaluation.evaluate import evaluate
 from tdn.evaluation.report import error_table
 from tdn.model import TDN
-from tdn.model.settings import Settings
 from tdn.training.batching import build_loader
 from tdn.training.checkpoint import KEY, default_dtype, load_with_summary, pack_model, plain, read_checkpoint
-from tdn.training.config import FREE_ON_RESUME, TrainConfig
 from tdn.training.final_fit import final_fit, store_fit
 from tdn.training.finetuning import Start, open_start, take_over
 from tdn.training.launch import launch
@@ -36,7 +39,6 @@ from tdn.training.prepare import TrainingData, notes, prepare_data
 from tdn.training.run_lock import LOCK_FILE, locked_folder
 from tdn.training.saving import BEST, LAST, LOG_FILE, Saver
 from tdn.training.schedule import Plateau
-from tdn.training.sections import DataConfig, TrainingConfig
 from tdn.training.state import RunState
 from tdn.training.tally import Tally
 
@@ -63,7 +65,7 @@ def train(
     started here.
 
     Args:
-        config: see ``tdn.training.config``.
+        config: see ``tdn.config.run``.
         resume: go on from ``last.ckpt`` of the same run.
         overwrite: remove the files of an earlier run in the folder.
         stop_after: stop after this epoch as if interrupted; the schedule stays that of the whole run.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tdn.config.training import TrainingConfig
 from tdn.training.schedule import Clock, Plateau, stage_at
-from tdn.training.sections import TrainingConfig
 from tdn.training.tally import Tally
 
 
