@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> None:
     """Read everything once and print."""
-    from tdn.data.convert import as_text, description
+    from tdn.statistics.description import as_text, describe
 
-    found = description(open_sources(args.sources, args))
+    found = describe(open_sources(args.sources, args))
     print(json.dumps(found, indent=1) if args.json else as_text(found))

@@ -1,4 +1,4 @@
-"""From any source of structures to a file in one of the forms that can be written, and what a source holds."""
+"""From any source of structures to a file in one of the forms that can be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
 from tdn.data.progress import tracked
 from tdn.data.source import Source
 from tdn.data.structure import Structure
-from tdn.elements import SYMBOLS
 from tdn.errors import TDNError, suggest
 from tdn.files import check_target, write_atomically
 
@@ -95,42 +94,3 @@ WRITERS: dict[str, Callable[[Source, Path, bool], None]] = {
     "oc-rows": catalyst_writer(write_oc_rows),
     "oc-graphs": catalyst_writer(write_oc_graphs),
 }
-
-
-def description(source: Source) -> dict[str, Any]:
-    """What a source holds: counts, elements, which labels, what was left out; reads every structure."""
-    labels = dict.fromkeys(("energy", "forces", "stress", "fixed", "tags"), 0)
-    n_atoms, n_periodic, numbers = [], 0, set()
-    for structure in tracked(source, len(source), f"reading {', '.join(source.file_names)}"):
-        n_atoms.append(len(structure))
-        n_periodic += bool(structure.pbc.any())
-        numbers.update(structure.numbers.tolist())
-        for label in labels:
-            labels[label] += getattr(structure, label) is not None
-    groups = source.get_groups()
-    return {
-        "files": source.file_names,
-        "structures": len(source),
-        "trajectories": None if groups is None else len(np.unique(groups)),
-        "atoms": {"fewest": min(n_atoms), "mean": float(np.mean(n_atoms)), "most": max(n_atoms)},
-        "periodic": n_periodic,
-        "elements": [SYMBOLS[number - 1] for number in sorted(numbers)],
-        "labels": labels,
-        "left_out": source.left_out,
-        "notes": [note] if (note := source.unread_labels().note()) else [],
-    }
-
-
-def as_text(found: dict[str, Any]) -> str:
-    """A description in lines."""
-    atoms, left_out = found["atoms"], found["left_out"]
-    trajectories = "" if found["trajectories"] is None else f" of {found['trajectories']:,} trajectories"
-    lines = [
-        f"files       {', '.join(found['files'])}",
-        f"structures  {found['structures']:,}{trajectories}, {found['periodic']:,} periodic",
-        f"atoms       {atoms['fewest']} to {atoms['most']}, {atoms['mean']:.1f} on average",
-        f"elements    {' '.join(found['elements'])}",
-        f"labels      {', '.join(f'{name} {count:,}' for name, count in found['labels'].items() if count) or 'none'}",
-        f"left out    {'' if left_out else 'nothing'}",
-    ]
-    return "\n".join([*lines, *(f"  {count:,} x {reason}" for reason, count in left_out.items()), *found["notes"]])

@@ -17,9 +17,10 @@ from tdn.data.source import Concatenation, Source, Subset
 from tdn.data.source_base import hashed
 from tdn.files import write_atomically
 from tdn.statistics.references import choose_references, composition, energy_scale, isolated_energies
+from tdn.statistics.units import UnitCheck
 
 #: Raised when the meaning of an entry changes, so that older caches are not read.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Statistics:
     labels: dict[str, int]  #: number of structures with ``energies``, ``forces``, ``stress``
     isolated: list[str] = field(default_factory=list)  #: elements that are there as isolated atoms
     n_compositions: int = 0  #: different ratios of elements
+    warnings: list[str] = field(default_factory=list)  #: labels that are probably in another unit, in sentences
 
     @property
     def references_are_sums(self) -> bool:
@@ -57,6 +59,7 @@ class Collector:
         self.force_squares, self.n_forces = 0.0, 0
         self.shortest = torch.full((len(self.elements) ** 2,), math.inf, dtype=torch.float64)
         self.labels = {"energies": 0, "forces": 0, "stress": 0}
+        self.units = UnitCheck()
 
     def add(self, graph: Graph) -> None:
         """Count one structure."""
@@ -69,7 +72,11 @@ class Collector:
         self.n_forces += len(known)
         self.labels["energies"] += math.isfinite(self.energies[-1])
         self.labels["forces"] += len(known) > 0
-        self.labels["stress"] += bool(given(graph.has_stress).all())
+        has_stress = bool(given(graph.has_stress).all())
+        self.labels["stress"] += has_stress
+        stress = given(graph.stress)[0].numpy() if has_stress else None
+        volume = float(given(graph.volume))
+        self.units.add(graph.species.numpy(), self.energies[-1], forces.numpy(), stress, volume)
         pair = graph.species[graph.center] * len(self.elements) + graph.species[graph.neighbor]
         self.shortest.scatter_reduce_(0, pair, graph.vectors.norm(dim=1), "amin")
 
@@ -105,6 +112,7 @@ class Collector:
             labels=self.labels,
             isolated=[self.elements[species] for species in sorted(isolated_energies(isolated))],
             n_compositions=len(torch.unique(ratios, dim=0)) if len(ratios) else 0,
+            warnings=self.units.warnings(),
         )
 
 

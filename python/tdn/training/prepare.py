@@ -23,6 +23,7 @@ from tdn.data.split import split_source
 from tdn.data.unread import UnreadLabels
 from tdn.errors import TDNError
 from tdn.statistics.collect import Statistics, cache_file, collect, read_cache, sampled, write_cache
+from tdn.statistics.isolated import SingleAtom, check_agreement, crystals_note, single_atom
 from tdn.statistics.references import given_references
 from tdn.training.finetuning import Start
 
@@ -42,6 +43,7 @@ class TrainingData:
     files: dict[str, list[str]]  #: names of the files
     left_out: dict[str, int]  #: what the files hold and is not used: reason and count
     unread: UnreadLabels  #: names in the files that look like labels but are not read
+    crystals: str | None  #: what the user should know of structures of one atom that are not isolated
 
     @property
     def references(self) -> list[float]:
@@ -69,8 +71,10 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
     options = model_settings({**with_setting(written), "elements": elements})
     if isinstance(config.data.references, dict):
         given_references(config.data.references, options.elements)  # mistakes are told before the graphs are built
-    source, isolated = without_isolated(source, options)
-    train, valid, valid_origin = split(config, source, options)
+    source, isolated, singles = without_isolated(source, options)
+    train, valid, valid_origin, more = split(config, source, options)
+    singles = singles + more
+    check_agreement(atom for atom in singles if atom.is_isolated(options.cutoff))
     origins = [origin] if valid_origin is None else [origin, valid_origin]
     unread = check_energies(config, sum((one.unread_labels() for one in origins), UnreadLabels()))
     if not len(train) or not len(valid):
@@ -89,6 +93,7 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
         files={"train": origins[0].file_names, "valid": origins[-1].file_names},
         left_out=dict(sum((Counter(source.left_out) for source in origins), Counter())),
         unread=unread,
+        crystals=crystals_note(singles, options.cutoff),
     )
 
 
@@ -97,27 +102,35 @@ def loaded(source: Source, most: int) -> Source:
     return Loaded(source) if len(source) <= most else source
 
 
-def without_isolated(source: Source, options: Settings) -> tuple[Source, list[Graph]]:
-    """The source without single atoms that have no neighbors, and these; in large data they stay where they are."""
+def without_isolated(source: Source, options: Settings) -> tuple[Source, list[Graph], list[SingleAtom]]:
+    """The source without isolated atoms, these, and all structures of one atom.
+
+    In large data isolated atoms stay where they are.
+    """
     places = range(len(source)) if isinstance(source, Loaded) else sampled(source, PEEK)
-    singles = [index for index in places if len(source[index]) == 1]
-    graphs = {index: GraphSet(source, options.elements, options.cutoff)[index] for index in singles}
-    isolated = {index: graph for index, graph in graphs.items() if len(graph.center) == 0}
+    atoms = {index: single_atom(source[index]) for index in places}
+    singles = {index: atom for index, atom in atoms.items() if atom is not None}
+    isolated = [index for index, atom in singles.items() if atom.is_isolated(options.cutoff)]
+    graphs = GraphSet(source, options.elements, options.cutoff)
+    found = [graphs[index] for index in isolated]
     if isolated and isinstance(source, Loaded):
-        source = Subset(source, [index for index in range(len(source)) if index not in isolated])
-    return source, list(isolated.values())
+        source = Subset(source, sorted(set(range(len(source))) - set(isolated)))
+    return source, found, list(singles.values())
 
 
-def split(config: TrainConfig, source: Source, options: Settings) -> tuple[Source, Source, Source | None]:
-    """Structures for training and for validation, and the source of the latter if it is another one."""
+def split(
+    config: TrainConfig, source: Source, options: Settings
+) -> tuple[Source, Source, Source | None, list[SingleAtom]]:
+    """Structures for training and for validation; if the latter are of another source, this and its single atoms."""
     wish = config.data.valid
     if not isinstance(wish, float):
         origin = open_source(wish, config.path, config.data.label_options)
-        return source, without_isolated(loaded(origin, config.data.sample), options)[0], origin
+        valid, _, singles = without_isolated(loaded(origin, config.data.sample), options)
+        return source, valid, origin, singles
     if source.get_groups() is not None:
-        return *split_source(source, wish, config.training.seed), None
+        return *split_source(source, wish, config.training.seed), None, []
     rest, held_out = random_split(len(source), wish, config.training.seed)
-    return Subset(source, rest), Subset(source, held_out), None
+    return Subset(source, rest), Subset(source, held_out), None, []
 
 
 def random_split(n: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -185,9 +198,7 @@ def fill_from_data(options: Settings, given: dict[str, Any], statistics: Statist
 def notes(data: TrainingData) -> list[str]:
     """What the user should know of the data, line by line."""
     lines, statistics = [], data.statistics
-    note = data.unread.note()
-    if note:
-        lines.append(note)
+    lines += [note for note in (data.unread.note(), data.crystals) if note] + statistics.warnings
     for reason, count in data.left_out.items():
         lines.append(f"Note: {count} structures in the files are left out: {reason}.")
     if statistics.isolated and statistics.references_from == "least squares":
