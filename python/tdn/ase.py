@@ -17,12 +17,11 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from tdn.batches import in_batches, predict_batch
 from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph, given
-from tdn.deploy.deployed import DeployedModel
 from tdn.errors import TDNError
 from tdn.forks import compute_serially_after_fork
 from tdn.loading import check_device, load
-from tdn.model.potential import Potential
 from tdn.model.prediction import Prediction
+from tdn.model.protocol import Model
 
 
 class NoStressError(TDNError, PropertyNotImplementedError):
@@ -59,7 +58,7 @@ class TDNCalculator(Calculator):
 
     def __init__(
         self,
-        model: str | Path | Potential | DeployedModel,
+        model: str | Path | Model,
         device: str = "cpu",
         dtype: str | torch.dtype | None = None,
         forces: str | None = None,
@@ -98,11 +97,11 @@ class TDNCalculator(Calculator):
                 "use a structure periodic in three directions and forces='gradient'"
             )
         graph = graph_from_atoms(structure, self.model.elements, self.model.cutoff)
-        (self.results,) = results_of(self.model, [graph], self.device, self.forces)
+        (self.results,) = results_of(self.model, [graph], self.forces)
 
 
 def predict(
-    model: str | Path | Potential | DeployedModel,
+    model: str | Path | Model,
     structures: Iterable[Atoms],
     batch_size: int = 16,
     device: str = "cpu",
@@ -131,7 +130,7 @@ def predict(
 
 
 def predict_each(
-    model: str | Path | Potential | DeployedModel,
+    model: str | Path | Model,
     structures: Iterable[Atoms],
     batch_size: int = 16,
     device: str = "cpu",
@@ -143,23 +142,21 @@ def predict_each(
     kind = forces or loaded.force_kinds[0]
     for batch in in_batches(enumerate(structures), batch_size):
         graphs = [numbered_graph(number, atoms, loaded) for number, atoms in batch]
-        for (_, atoms), results in zip(batch, results_of(loaded, graphs, device, kind), strict=True):
+        for (_, atoms), results in zip(batch, results_of(loaded, graphs, kind), strict=True):
             copy = atoms.copy()
             copy.calc = SinglePointCalculator(copy, **results)
             yield copy
 
 
-def ready(
-    model: str | Path | Potential | DeployedModel, device: str, dtype: str | torch.dtype | None
-) -> Potential | DeployedModel:
+def ready(model: str | Path | Model, device: str, dtype: str | torch.dtype | None) -> Model:
     """The model, loaded if it is a file, in the asked precision on the device, without the dropout of training."""
     compute_serially_after_fork()
     check_device(device)
     loaded = in_precision(load(model) if isinstance(model, str | Path) else model, dtype)
-    return loaded.to(device) if isinstance(loaded, DeployedModel) else loaded.to(device).eval()
+    return loaded.to(device).eval()
 
 
-def in_precision(model: Potential | DeployedModel, dtype: str | torch.dtype | None) -> Potential | DeployedModel:
+def in_precision(model: Model, dtype: str | torch.dtype | None) -> Model:
     """The model in the asked precision; an archive's is fixed when it is deployed."""
     if dtype is None:
         return model
@@ -168,12 +165,10 @@ def in_precision(model: Potential | DeployedModel, dtype: str | torch.dtype | No
         raise TDNError(f"dtype is {dtype!r}; use 'float32' or 'float64'")
     if wanted == model.dtype:
         return model
-    if isinstance(model, DeployedModel):
-        raise TDNError(f"this archive is {model.dtype} and {wanted} was asked for; deploy it in that precision")
     return model.in_dtype(wanted)
 
 
-def numbered_graph(number: int, atoms: Atoms, model: Potential | DeployedModel) -> Graph:
+def numbered_graph(number: int, atoms: Atoms, model: Model) -> Graph:
     """Graph of one of many structures; a complaint says which."""
     try:
         return graph_from_atoms(atoms, model.elements, model.cutoff)
@@ -181,13 +176,13 @@ def numbered_graph(number: int, atoms: Atoms, model: Potential | DeployedModel) 
         raise TDNError(f"structure {number}: {problem}") from None
 
 
-def results_of(model: Potential | DeployedModel, graphs: list[Graph], device: str, forces: str) -> list[dict[str, Any]]:
+def results_of(model: Model, graphs: list[Graph], forces: str) -> list[dict[str, Any]]:
     """Results of each structure under ASE's names; stress where there is one."""
 
     def has_stress(graph: Graph) -> bool:
         return forces != "direct" and bool((given(graph.volume) > 0).any())
 
-    graph, output = predict_batch(model, graphs, model.dtype, device, has_stress, forces=forces)
+    graph, output = predict_batch(model, graphs, has_stress, forces)
     return split_results(graph, output)
 
 

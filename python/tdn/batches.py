@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from tdn.data.graph import Graph, collate
 from tdn.errors import TDNError
+from tdn.model.prediction import Prediction
+from tdn.model.protocol import Model
 
 Item = TypeVar("Item")
 
@@ -25,29 +27,28 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def predict_batch(
-    model: Callable, graphs: list[Graph], dtype: torch.dtype, device: str, stress: Callable[[Graph], bool], **how: Any
-) -> tuple[Graph, Any]:
+    model: Model, graphs: list[Graph], stress: Callable[[Graph], bool], forces: str | None = None
+) -> tuple[Graph, Prediction]:
     """Join graphs and evaluate them.
 
     Args:
         model: what ``tdn.load`` returns.
-        graphs: one or more, in float64, on the CPU.
-        dtype: the model's.
-        device: where the model is.
+        graphs: one or more, in float64.
         stress: whether the stress of the joined graph is wanted.
-        **how: passed to the model, such as ``forces``.
+        forces: which kind; the model's default when None.
 
     Returns:
-        The joined graph, float64, on the device, and the prediction with total energies (see ``with_total_energy``).
+        The joined graph, float64, on the model's device, and the prediction with total energies (see
+        ``with_total_energy``).
     """
-    joined = collate(graphs).to(device)
-    output = model(joined.to(dtype=dtype), stress=stress(joined), **how)
-    if getattr(model, "energy_convention", "extensive") == "per_atom":
-        output = with_total_energy(output, joined, getattr(model, "free_energies", ()))
+    joined = collate(graphs).to(model.device)
+    output = model(joined.to(dtype=model.dtype), stress=stress(joined), forces=forces)
+    if model.energy_convention == "per_atom":
+        output = with_total_energy(output, joined, model.free_energies)
     return joined, output
 
 
-def with_total_energy(output: Any, graph: Graph, free_energies: Sequence[float]) -> Any:
+def with_total_energy(output: Prediction, graph: Graph, free_energies: Sequence[float]) -> Prediction:
     """The prediction of a model with ``energy_convention`` ``per_atom``, with energies of whole structures.
 
     The published model answers with an energy per atom above free atoms. Here it is multiplied by the number of atoms,

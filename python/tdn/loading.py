@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from tdn.errors import TDNError
 
 if TYPE_CHECKING:
-    from tdn.deploy.deployed import DeployedModel
-    from tdn.model.potential import Potential
+    from tdn.model.protocol import Model
 
 
-def load(path: str | Path, device: str = "cpu") -> Potential | DeployedModel:
+def load(path: str | Path, device: str = "cpu") -> Model:
     """Load a trained model.
 
     Args:
@@ -21,7 +20,7 @@ def load(path: str | Path, device: str = "cpu") -> Potential | DeployedModel:
 
     Returns:
         A model that is called with a :class:`tdn.data.graph.Graph`: a :class:`tdn.model.TDN`, a baseline
-        (docs/baselines.md) or an archive's; all have ``elements``, ``cutoff``, ``dtype`` and ``energy_convention``.
+        (docs/baselines.md) or an archive's; :class:`tdn.model.protocol.Model` says what all of them have.
 
     Raises:
         TDNError: missing or unreadable file, a format newer than this package, or no such device.

@@ -40,7 +40,7 @@ def reference(model) -> Reference:
 
 def evaluated(model: TDN, source: Source, batch_size: int = 4, **options) -> Evaluation:
     graphs = labeled_graphs(source, model.elements, model.cutoff)
-    return evaluate(model, graphs, model.dtype, batch_size=batch_size, **options)
+    return evaluate(model, graphs, batch_size=batch_size, **options)
 
 
 class TestErrors:
@@ -178,7 +178,7 @@ class TestReport:
 def test_graphs_in_memory_are_taken_too(model):
     """What the trainer gives: a list."""
     graphs: list[Graph] = list(labeled_graphs(Frames(frames()), model.elements, model.cutoff))
-    assert evaluate(model, graphs, torch.float64).errors == pytest.approx(evaluated(model, Frames(frames())).errors)
+    assert evaluate(model, graphs).errors == pytest.approx(evaluated(model, Frames(frames())).errors)
 
 
 def test_results_of_a_calculator_are_labels_too(model):

@@ -88,22 +88,25 @@ class TestErrorSums:
         assert set(sums.result()) == set(METRICS)
 
 
+class Constant:
+    """A model (``tdn.model.protocol``) with the same answer for all pairs of structures."""
+
+    elements, cutoff, dtype, device = ("H",), 1.0, torch.float64, torch.device("cpu")
+    force_kinds, energy_convention, free_energies = ("gradient",), "extensive", ()
+
+    def __call__(self, graph: Graph, *, stress: bool, forces: str | None) -> Output:
+        repeats = graph.n_graphs // 2
+        output = constant_output(stress=0.1)
+        assert output.stress is not None
+        parts = (output.energy.repeat(repeats), output.forces.repeat(repeats, 1), output.stress.repeat(repeats, 1, 1))
+        return Output(*parts)
+
+
 class TestEvaluate:
     def test_errors_do_not_depend_on_the_batch_size(self):
         graphs = [two_structures(energy=(k, NAN)) for k in range(5)]
 
-        def model(graph: Graph, stress: bool) -> Output:
-            repeats = graph.n_graphs // 2
-            output = constant_output(stress=0.1)
-            assert output.stress is not None
-            parts = (
-                output.energy.repeat(repeats),
-                output.forces.repeat(repeats, 1),
-                output.stress.repeat(repeats, 1, 1),
-            )
-            return Output(*parts)
-
-        results = [evaluate(model, graphs, torch.float64, batch_size=size) for size in (1, 2, 5)]
+        results = [evaluate(Constant(), graphs, batch_size=size) for size in (1, 2, 5)]
         for result in results:
             assert result.errors == pytest.approx(results[0].errors)
             assert result.pairs["energy"][0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
@@ -121,7 +124,7 @@ class TestEvaluate:
         raw = torch.cat([model(graph).energy for graph in graphs])
         sizes = torch.tensor([4, 4, 8])
         expected = raw if per_atom else raw / sizes
-        result = evaluate(model, graphs, torch.float64, batch_size=2)
+        result = evaluate(model, graphs, batch_size=2)
         labels = torch.cat([graph.energy for graph in graphs]) / sizes
         torch.testing.assert_close(result.pairs["energy"][1], expected)
         torch.testing.assert_close(result.pairs["energy"][0], labels)

@@ -270,6 +270,7 @@ class TestMuon:
         weight = nn.Parameter(torch.zeros(64, 64))
         model = nn.Module()
         model.weight, model.bias = weight, nn.Parameter(torch.zeros(64))
+        model.energy_convention = "extensive"
         muon = build_optimizers(model, TrainingConfig(optimizer="muon", learning_rate=0.01))[1]
         weight.grad = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
         muon.step()

@@ -181,7 +181,7 @@ class TestCheckpoint:
         source = open_source(str(whole_run / "train.xyz"))
         order = torch.randperm(8, generator=torch.Generator().manual_seed(0)).tolist()
         valid = [graph_from_structure(source[index], model.elements, model.cutoff) for index in sorted(order[:2])]
-        errors = evaluate(model, valid, model.dtype).errors
+        errors = evaluate(model, valid).errors
         validated = summary["errors"]["valid"]
         assert {name: errors[name] for name in validated} == pytest.approx(validated, rel=1e-9)
 

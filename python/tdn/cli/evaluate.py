@@ -74,4 +74,4 @@ def evaluated(args: argparse.Namespace) -> tuple[Source, Evaluation]:
     graphs = labeled_graphs(source, model.elements, model.cutoff, names if args.csv else None)
     with structure_log(args.csv, names) if args.csv else nullcontext() as log:
         graphs = tracked(graphs, len(source), "evaluating")
-        return source, evaluate(model, graphs, model.dtype, args.device, args.batch_size, log)
+        return source, evaluate(model, graphs, args.batch_size, log)

@@ -97,6 +97,16 @@ class DeployedModel:
                 self.evaluator = self._open(self._species)
         return self
 
+    def eval(self) -> DeployedModel:
+        """Itself: an archive has no dropout."""
+        return self
+
+    def in_dtype(self, dtype: torch.dtype) -> DeployedModel:
+        """Itself; the precision of an archive is fixed when it is deployed, another one is refused."""
+        if dtype != self.dtype:
+            raise TDNError(f"this archive is {self.dtype} and {dtype} was asked for; deploy it in that precision")
+        return self
+
     @property
     def fused(self) -> bool:
         """Whether the fused engine runs the model, whose radial networks are tables."""

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tdn.batches import in_batches, predict_batch
@@ -27,6 +26,7 @@ from tdn.data.graph import Graph, given
 from tdn.evaluation.breakdown import RANGES, GroupedErrors, StructureErrors, force_range, structure_errors
 from tdn.evaluation.metrics import ErrorSums, differences
 from tdn.evaluation.sample import Sample
+from tdn.model.protocol import Model
 
 #: Points that a parity plot keeps: of structures, and of force components.
 POINTS = {"energy": 20_000, "force": 60_000}
@@ -92,10 +92,8 @@ class Evaluator:
 
 
 def evaluate(
-    model: Callable,
+    model: Model,
     graphs: Iterable[Graph],
-    dtype: torch.dtype,
-    device: str = "cpu",
     batch_size: int = 8,
     on_structure: Callable[[StructureErrors], None] | None = None,
 ) -> Evaluation:
@@ -105,18 +103,16 @@ def evaluate(
         model: what ``tdn.load`` returns; the per-atom energy of an imported model (``energy_convention``
             ``per_atom``) is compared with the label divided by the number of atoms.
         graphs: labeled structures, read once, batch by batch.
-        dtype: the model's.
-        device: where the model is.
         batch_size: structures predicted together.
         on_structure: called with the errors of each structure, in order.
     """
-    evaluator = Evaluator(tuple(getattr(model, "elements", ())))
+    evaluator = Evaluator(model.elements)
 
     def wants_stress(graph: Graph) -> bool:
         return bool(given(graph.has_stress).any())
 
     for batch in in_batches(graphs, batch_size):
-        graph, output = predict_batch(model, batch, dtype, device, wants_stress)
+        graph, output = predict_batch(model, batch, wants_stress)
         for row in evaluator.add(graph, output):
             if on_structure is not None:
                 on_structure(row)

@@ -53,6 +53,11 @@ class Potential(nn.Module):
         return next(self.network.parameters()).dtype
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    @property
     def force_kinds(self) -> tuple[str, ...]:
         """Kinds of forces the model has, the default first."""
         return self.config.force_kinds

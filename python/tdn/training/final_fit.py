@@ -52,7 +52,7 @@ def reference_shift(model: Potential, graphs: Iterable[Graph], batch_size: int) 
     """
     counts, errors = [], []
     for batch in in_batches(graphs, batch_size):
-        graph, output = predict_batch(model, batch, model.dtype, "cpu", lambda _: False)
+        graph, output = predict_batch(model, batch, lambda _: False)
         counts.append(composition(batch, len(model.elements)))
         errors.append(given(graph.energy) - output.energy.detach().double())
     return least_squares_references(torch.cat(counts), torch.cat(errors), LEAST_VARIATION)
@@ -73,11 +73,12 @@ def scale_factor(
     energies, forces = Line(), Line()
     with_forces = model.force_kinds[0] == "gradient"  # a direct head has a scale of its own
     for batch in in_batches(graphs, batch_size):
-        graph, output = predict_batch(model, batch, model.dtype, "cpu", lambda _: False)
+        graph, output = predict_batch(model, batch, lambda _: False)
         free = composition(batch, len(model.elements)) @ model.references.energies
         bound = output.energy.detach().double() - free
         energies.add(bound / graph.sizes, (given(graph.energy) - free) / graph.sizes)
         if with_forces:
+            assert output.forces is not None
             forces.add(output.forces.detach().double(), given(graph.forces))
     numerator = energy_weight * energies.mean(energies.product) + force_weight * forces.mean(forces.product)
     denominator = energy_weight * energies.mean(energies.square) + force_weight * forces.mean(forces.square)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from tdn.config.training import TrainingConfig
+from tdn.model.potential import Potential
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 #: Matrices with a smaller side are left to AdamW by ``optimizer: muon``.
@@ -20,7 +21,7 @@ NEWEST = 0.02
 TABLES = ("embedding.elements", "embedding.sources", "pair_embedding.table")
 
 
-def build_optimizers(model: nn.Module, options: TrainingConfig) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: Potential, options: TrainingConfig) -> list[torch.optim.Optimizer]:
     """Adam or AdamW for all parameters, or Muon for the matrices of linear maps and AdamW for the others.
 
     Muon (Jordan et al. 2024; Liu et al., arXiv 2502.16982) steps along the orthogonalized momentum of a matrix; steps
@@ -53,13 +54,13 @@ def is_large_map(name: str, parameter: Tensor) -> bool:
     return decays(name, parameter) and parameter.dim() == 2 and min(parameter.shape) >= SMALLEST_MAP
 
 
-def rate_of(name: str, model: nn.Module) -> float:
+def rate_of(name: str, model: Potential) -> float:
     """Factor of a parameter's learning rate: 1, but for one parameter of the paper setting.
 
     The published source vector of the degree embedding is the sum over the C columns of a matrix and a bias. All C + 1
     have the same gradient, so Adam moves their sum C + 1 times as fast as it moves our one vector.
     """
-    if getattr(model, "energy_convention", "extensive") == "per_atom" and name.endswith("embedding.sources"):
+    if model.energy_convention == "per_atom" and name.endswith("embedding.sources"):
         return dict(model.named_parameters())[name].size(-1) + 1.0
     return 1.0
 

@@ -278,7 +278,7 @@ def finish(config: TrainConfig, folder: Path, data: TrainingData) -> None:
     fits = config.training.final_fit and model.energy_convention == "extensive"
     if fits:
         final_fit(model, data, config.training)
-    result = evaluate(model, data.valid, model.dtype, batch_size=config.training.batch_size)
+    result = evaluate(model, data.valid, batch_size=config.training.batch_size)
     if fits:
         store_fit(folder / BEST, model, summary, result.errors)
     plot_parity(result, folder / PARITY_FILE)

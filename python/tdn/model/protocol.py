@@ -1,0 +1,67 @@
+"""What a finished model is, whether it comes from a checkpoint or from an archive."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar, runtime_checkable
+
+import torch
+
+from tdn.data.graph import Graph
+from tdn.model.prediction import Prediction
+
+Self = TypeVar("Self", bound="Model")
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Graph in, energies, forces and stress out; what ``tdn.load`` returns and everything here takes."""
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols; the position is the species index."""
+
+    @property
+    def cutoff(self) -> float:
+        """Cutoff in angstrom."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of edge vectors and forces."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where graphs have to be."""
+
+    @property
+    def force_kinds(self) -> tuple[str, ...]:
+        """Kinds of forces the model has, the default first."""
+
+    @property
+    def energy_convention(self) -> str:
+        """``extensive`` or ``per_atom`` (energy of a structure divided by its atoms, above free atoms)."""
+
+    @property
+    def free_energies(self) -> tuple[float, ...]:
+        """Reference energies (eV) that an energy per atom stands above; empty where there are none."""
+
+    def to(self: Self, device: torch.device | str, /) -> Self:
+        """Move to a device; returns itself."""
+
+    def eval(self: Self) -> Self:
+        """Without the dropout of training; returns itself."""
+
+    def in_dtype(self: Self, dtype: torch.dtype) -> Self:
+        """The model in another precision.
+
+        Raises:
+            TDNError: the model has one precision only.
+        """
+
+    def __call__(self, graph: Graph, *, stress: bool = False, forces: str | None = None) -> Prediction:
+        """Evaluate a graph.
+
+        Args:
+            graph: one or several structures; vectors in the model's dtype.
+            stress: also return the stress of three-dimensionally periodic structures.
+            forces: ``gradient``, ``direct``, ``both`` or None for the model's default.
+        """
