@@ -14,7 +14,8 @@ from tiny import changed, crystals, settings, start, write
 from tdn.cli import main
 from tdn.config.run import config_from_dict
 from tdn.data.formats.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
-from tdn.data.labels import KEY_OPTIONS, LabelKeys, read_labels
+from tdn.data.formats.registry import KEY_OPTIONS
+from tdn.data.labels import LabelKeys, read_labels
 from tdn.data.loaded import Loaded
 from tdn.data.source import Subset, open_source
 from tdn.data.structure import Structure

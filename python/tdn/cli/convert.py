@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from tdn.cli.source_options import add_source_options, open_sources
+from tdn.data.formats.registry import WRITABLE
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -13,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser = subparsers.add_parser("convert", help="write structures in another format", description=__doc__)
     parser.add_argument("source", help="a file, or a folder of LMDB shards")
     parser.add_argument("target", type=Path, help="the file to write")
-    parser.add_argument("--to", metavar="FORM", help="xyz, pubchemqcr, oc-rows or oc-graphs (default: by the ending)")
+    parser.add_argument("--to", metavar="FORM", help=f"{', '.join(WRITABLE)} (default: by the ending)")
     add_source_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser

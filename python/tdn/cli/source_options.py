@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from tdn.data.formats.registry import KEY_OPTIONS, READABLE
+
 if TYPE_CHECKING:
     from tdn.data.source import Source
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--format``, ``--option`` and the names of the labels."""
-    parser.add_argument("--format", help="xyz, ase_db, pubchemqcr or oc (default: by a look at the file)")
+    parser.add_argument("--format", help=f"{', '.join(READABLE)} (default: by a look at the file)")
     parser.add_argument(
         "--option",
         action="append",
@@ -19,7 +21,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="option of the format, for instance stage=1st, steps=last, split=train, task=is2re; may be repeated",
     )
-    for label in ("energy", "forces", "stress"):
+    for option in KEY_OPTIONS:
+        label = option.removesuffix("_key")
         parser.add_argument(
             f"--{label}-key", metavar="NAME", help=f"name of the {label} in extended XYZ and ASE's files"
         )
@@ -29,7 +32,6 @@ def open_sources(paths: list[str], args: argparse.Namespace) -> Source:
     """Open paths with the options of a command line."""
     import yaml
 
-    from tdn.data.labels import KEY_OPTIONS
     from tdn.data.source import open_source
     from tdn.errors import TDNError
 

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdn.data.formats.registry import KEY_OPTIONS
 from tdn.errors import TDNError, quoted
-
-#: Options of formats whose names of labels are free, and of the section ``data`` of a configuration.
-KEY_OPTIONS = ("energy_key", "forces_key", "stress_key")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -13,26 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdn.data.labels import KEY_OPTIONS
+from tdn.data.formats.registry import opener_of
 from tdn.data.source_base import Source, added, hashed, locate
 from tdn.data.structure import Structure
 from tdn.data.unread import UnreadLabels
 from tdn.elements import SYMBOLS
-from tdn.errors import TDNError, suggest
+from tdn.errors import TDNError
 
 __all__ = ["Concatenation", "Source", "Subset", "open_source"]
-
-#: Format, where its opener is, and the options it knows; an opener takes the path and the options.
-FORMATS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "xyz": ("tdn.data.formats.ase_source", "open_frames", KEY_OPTIONS),
-    "ase_db": ("tdn.data.formats.ase_source", "open_database", KEY_OPTIONS),
-    "pubchemqcr": (
-        "tdn.data.formats.pubchemqcr",
-        "open_pubchemqcr",
-        ("stage", "steps", "split", "ratios", "index_folder"),
-    ),
-    "oc": ("tdn.data.formats.oc", "open_oc", ("task", *KEY_OPTIONS)),
-}
 
 
 class Concatenation(Source):
@@ -135,8 +122,8 @@ def open_source(
     """Open what ``spec`` names.
 
     Args:
-        spec: a path, a list of such specs, or a mapping with ``path``, optionally ``format`` (xyz, ase_db, pubchemqcr,
-            oc; guessed from the file if not given) and the options of the format.
+        spec: a path, a list of such specs, or a mapping with ``path``, optionally ``format`` (a name in
+            ``tdn.data.formats.registry``; guessed from the file if not given) and the options of the format.
         resolve: makes a path of a text, for instance one relative to a configuration's folder.
         options: options of the format where a spec does not give its own.
 
@@ -161,23 +148,4 @@ def open_path(path: Path, format_name: str | None, options: dict[str, Any]) -> S
     """Open one path in a format that is given or guessed."""
     if not path.exists():
         raise TDNError(f"data file '{path}' does not exist; correct the path (environment variables are expanded)")
-    name = format_name or guess_format(path)
-    if name not in FORMATS:
-        raise TDNError(f"unknown data format '{name}'{suggest(name, FORMATS)}; known are {', '.join(FORMATS)}")
-    module, function, known = FORMATS[name]
-    for option in options:
-        if option not in known:
-            raise TDNError(
-                f"unknown option '{option}' of data '{path.name}' in format {name}{suggest(option, known)}; "
-                f"known are {', '.join(('path', 'format', *known))}"
-            )
-    return getattr(import_module(module), function)(path, **options)
-
-
-def guess_format(path: Path) -> str:
-    """Format by the ending, for LMDB files by a look at their keys."""
-    if path.is_dir() or path.suffix in (".lmdb", ".aselmdb"):
-        from tdn.data.formats.lmdb_file import kind_of
-
-        return kind_of(path)
-    return "ase_db" if path.suffix in (".db", ".json") else "xyz"
+    return opener_of(path, format_name, options)(path, **options)

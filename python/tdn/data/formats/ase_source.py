@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from tdn.data.formats.file_source import FileSource
+from tdn.data.formats.file_source import FileSource, check_is_file
 from tdn.data.labels import DEFAULT_KEYS, LabelKeys
 from tdn.data.source_base import Source
 from tdn.data.structure import Structure, named_values
@@ -141,15 +141,9 @@ class DatabaseSource(AseSource):
 
 
 def open_frames(path: Path, **options: Any) -> Source:
-    """Extended XYZ with random access, anything else that ASE reads as a whole; options: names of the labels."""
-    if not path.is_file():
-        raise TDNError(f"data '{path}' is a folder; give a file, or a folder of LMDB shards")
-    keys = LabelKeys.from_options(options)
-    if path.suffix in (".xyz", ".extxyz"):
-        from tdn.data.formats.xyz_source import XyzSource
-
-        return XyzSource(path, keys)
-    return FramesSource(path, keys)
+    """Anything that ASE reads, as a whole; options: names of the labels."""
+    check_is_file(path)
+    return FramesSource(path, LabelKeys.from_options(options))
 
 
 def open_database(path: Path, **options: Any) -> Source:

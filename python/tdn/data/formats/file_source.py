@@ -31,3 +31,9 @@ class FileSource(Source):
     def fingerprint(self) -> str:
         """Hash of name, size and time of change, and of the names of the labels."""
         return hashed(type(self).__name__, self._stamp, asdict(self.keys))
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse a folder."""
+    if not path.is_file():
+        raise TDNError(f"data '{path}' is a folder; give a file, or a folder of LMDB shards")

@@ -122,7 +122,7 @@ def open_oc(path: Path, task: str = "s2ef", **options: Any) -> OpenCatalyst:
     Args:
         path: the file or folder.
         task: ``s2ef`` or ``is2re``.
-        options: names of the labels of ASE rows, :data:`tdn.data.labels.KEY_OPTIONS`.
+        options: names of the labels of ASE rows, :data:`tdn.data.formats.registry.KEY_OPTIONS`.
     """
     if task not in TASKS:
         raise TDNError(f"task is {task!r}{suggest(str(task), TASKS)}; known are {', '.join(TASKS)}")

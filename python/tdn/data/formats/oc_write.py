@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from tdn.data.formats.lmdb_file import write_lmdb
+from tdn.data.source_base import Source
 from tdn.data.structure import Structure
+from tdn.data.trajectories import in_order
 from tdn.errors import TDNError
 
 
@@ -57,6 +59,21 @@ def write_oc_graphs(path: str | Path, entries: Iterable[CatalystEntry], overwrit
         yield b"length", pickle.dumps(number + 1, protocol=4)
 
     return write_lmdb(path, items(), overwrite) - 1
+
+
+def write_source_rows(source: Source, target: Path, overwrite: bool) -> None:
+    """Write a source as ASE rows."""
+    write_oc_rows(target, entries_of(source), overwrite)
+
+
+def write_source_graphs(source: Source, target: Path, overwrite: bool) -> None:
+    """Write a source as pickled graphs."""
+    write_oc_graphs(target, entries_of(source), overwrite)
+
+
+def entries_of(source: Source) -> Iterator[CatalystEntry]:
+    """Entries of task s2ef; relaxations are numbered from 0."""
+    return (CatalystEntry(structure, group, step) for group, step, structure in in_order(source))
 
 
 def compressed(value: Any) -> bytes:

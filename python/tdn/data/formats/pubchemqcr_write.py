@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from tdn.data.formats.lmdb_file import write_lmdb
 from tdn.data.formats.pubchemqcr_record import BOHR, HARTREE, STAGES
+from tdn.data.source_base import Source
 from tdn.data.structure import Structure
+from tdn.data.trajectories import in_order
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError
 
@@ -36,6 +39,16 @@ def write_pubchemqcr(
         TDNError: a structure without energy or forces, a periodic one, or a file that exists.
     """
     return write_lmdb(path, (entry(cid, stages, smash) for cid, stages in trajectories), overwrite)
+
+
+def write_source(source: Source, target: Path, overwrite: bool) -> None:
+    """Write a source as stage DFT_1st, one entry for each trajectory; molecules are numbered from 1."""
+
+    def molecules() -> Iterator[tuple[int, Stages]]:
+        for group, steps in groupby(in_order(source), key=lambda item: item[0]):
+            yield group + 1, {"DFT_1st": [structure for _, _, structure in steps]}
+
+    write_pubchemqcr(target, molecules(), overwrite=overwrite)
 
 
 def entry(cid: int, stages: Stages, smash: bool = False) -> tuple[bytes, bytes]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from tdn.data.formats.file_source import FileSource
+from tdn.data.formats.file_source import FileSource, check_is_file
 from tdn.data.formats.xyz_frame import FrameProblem, read_frame
 from tdn.data.formats.xyz_header import columns_of
 from tdn.data.formats.xyz_index import read_index
@@ -52,6 +53,12 @@ class XyzSource(FileSource):
                 columns = {}
             found += unread_in(layout.entries, columns, self.keys, count, layout.extra > 0)
         return found
+
+
+def open_xyz(path: Path, **options: Any) -> XyzSource:
+    """Open a file; options: names of the labels."""
+    check_is_file(path)
+    return XyzSource(path, LabelKeys.from_options(options))
 
 
 def lines_before(path: Path, place: int) -> int:
