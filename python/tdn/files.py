@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tdn.errors import TDNError
+from tdn.errors import TDNError, shown
 
 #: Numbers of numpy, which a training loop may note beside its tensors (a loss): loading them runs no code of the file.
 _SCALAR: Any = np.float64(0.0).__reduce__()[0]
@@ -51,14 +51,14 @@ def reason_of(problem: Exception) -> str:
     """What torch.load complains of in a few words, with the name of a Python object that it refuses to unpickle."""
     refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(problem))
     if refused:
-        return f"it holds a Python object {refused[1]}, not only tensors and plain types"
+        return f"it holds a Python object {shown(refused[1])}, not only tensors and plain types"
     return first_line(problem).split(". ")[0]
 
 
 def first_line(problem: Exception) -> str:
-    """First line of a message from elsewhere, or the kind of the exception if it has none."""
+    """First line of a message from elsewhere, fit for a terminal, or the kind of the exception if it has none."""
     lines = str(problem).strip().splitlines()
-    return lines[0] if lines else type(problem).__name__
+    return shown(lines[0]) if lines else type(problem).__name__
 
 
 def check_target(path: str | Path, overwrite: bool) -> Path:

@@ -261,3 +261,48 @@ class TestEnergiesOfAnotherName:
         assert json.loads(capsys.readouterr().out)["notes"] == [
             "Note: names that look like labels are not read: Energy (in 3); choose them by energy_key."
         ]
+
+
+class TestSharedFaults:
+    """The little files that showed these faults."""
+
+    @pytest.fixture
+    def faults(self, shared_data):
+        folder = shared_data.parent / "faults"
+        if not folder.is_dir():
+            pytest.skip("the little faulty files are not beside this checkout (../shared/faults)")
+        return folder
+
+    @pytest.mark.parametrize(("name", "found"), [("Energy", "Energy"), ("free_energy", "free_energy")])
+    def test_energies_of_another_name(self, faults, tmp_path, capsys, name, found):
+        path = str(faults / "unused_energy" / f"{name}.xyz")
+        with pytest.raises(TDNError, match=f"have no energy under the name energy but have {found}; choose one by"):
+            start(tmp_path, changed(settings(), "data", train=path))
+        assert main(["data", path]) == 0
+        assert f"Note: names that look like labels are not read: {found} (in 12)" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("name", "found"),
+        [
+            ("unused_energy/both", "REF_energy (in 12), virial (in 12); choose them by energy_key and stress_key"),
+            ("unused_energy/noprops", "columns beside the positions in 12 structures have no name and are not read"),
+            ("peek/mixed_late", "DFT_forces (in 36); choose them by forces_key"),
+        ],
+    )
+    def test_told_by_data_and_train(self, faults, tmp_path, capsys, name, found):
+        path = str(faults / f"{name}.xyz")
+        assert main(["data", path]) == 0
+        assert found in capsys.readouterr().out
+        lines = start(tmp_path, changed(settings(max_epochs=1), "data", train=path))
+        assert any(found in line for line in lines)
+
+
+def test_names_out_of_a_file_are_escaped(tmp_path, capsys):
+    """As many as there may be, whatever is in them."""
+    names = " ".join(f"energy\x1b[31m_{number}=1" for number in range(20))
+    (tmp_path / "a.xyz").write_text(frame(f"energy=1 {names}"))
+    assert main(["data", str(tmp_path / "a.xyz")]) == 0
+    out = capsys.readouterr().out
+    assert r"energy\x1b[31m_0 (in 1)" in out
+    assert "12 more" in out
+    assert "\x1b" not in out

@@ -174,3 +174,35 @@ class TestOpening:
         (tmp_path / "a.lmdb").write_text("text")
         with pytest.raises(TDNError, match=r"a\.lmdb' cannot be read as LMDB \(.*\); give an LMDB file"):
             open_source(tmp_path / "a.lmdb")
+
+
+class TestBrokenDatabases:
+    def test_values_that_are_no_labels(self, tmp_path):
+        with ase.db.connect(tmp_path / "a.db") as database:
+            database.write(STRUCTURES[0].to_atoms(), key_value_pairs={"my_energy": "high\x1b[2J"})
+            database.write(STRUCTURES[0].to_atoms(), data={"my_forces": [[1, 2, 3]], "my_energy": [1, [2]]})
+        source = open_source({"path": tmp_path / "a.db", "energy_key": "my_energy"})
+        with pytest.raises(
+            TDNError, match=r"^structure 0 of a\.db: its my_energy is 'high\\x1b\[2J', which is no number"
+        ):
+            source[0]
+        with pytest.raises(TDNError, match=r"^structure 1 of a\.db: its my_energy is \[1, \[2\]\], which is no number"):
+            source[1]
+        with pytest.raises(TDNError, match=r"^structure 1 of a\.db: its forces have shape \(1, 3\), not \(3, 3\)"):
+            open_source({"path": tmp_path / "a.db", "forces_key": "my_forces"})[1]
+
+    @pytest.mark.parametrize("write", [write_db, write_traj])
+    def test_changed_bytes_are_read_or_told_in_a_sentence(self, tmp_path, write):
+        generator = np.random.default_rng(0)
+        name = "a.db" if write is write_db else "a.traj"
+        valid = write(tmp_path / name).read_bytes()
+        for _ in range(40):
+            text = bytearray(valid)
+            for place in generator.integers(len(text), size=generator.integers(1, 40)):
+                text[place] = generator.integers(256)
+            (tmp_path / name).write_bytes(text)
+            try:
+                for structure in open_source(tmp_path / name):
+                    assert structure.problem() is None
+            except TDNError as problem:
+                assert str(problem).isprintable()

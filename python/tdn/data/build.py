@@ -13,7 +13,7 @@ from ase import Atoms
 from tdn.data.arrays import graph_arrays
 from tdn.data.graph import Graph
 from tdn.data.structure import Structure, fixed_atoms
-from tdn.errors import TDNError
+from tdn.errors import TDNError, shown
 
 
 def graph_from_atoms(atoms: Atoms, elements: Sequence[str], cutoff: float, labels: bool = False) -> Graph:
@@ -77,7 +77,7 @@ def read_labels(atoms: Atoms) -> dict[str, Any]:
     if energy is None and forces is None:
         known = sorted({*atoms.info, *atoms.arrays, *results} - {"numbers", "positions"})
         raise TDNError(
-            f"the structure has neither energy nor forces, only {', '.join(known) or 'positions'}; "
+            f"the structure has neither energy nor forces, only {shown(', '.join(known)) or 'positions'}; "
             "name them energy (eV), forces (eV/angstrom) and stress (eV/angstrom^3) in the file"
         )
     use_stress = "stress" in results and bool(atoms.pbc.all())

@@ -13,7 +13,7 @@ from ase import Atoms
 
 from tdn.data.formats.xyz_source import XyzSource
 from tdn.data.graph import Graph
-from tdn.errors import TDNError, shown
+from tdn.errors import TDNError
 from tdn.files import first_line
 
 
@@ -31,7 +31,7 @@ def read_frames(path: str | Path) -> list[Atoms]:
         raise
     except Exception as problem:  # ASE's readers raise anything
         raise TDNError(
-            f"data file '{path}' cannot be read by ASE: {shown(first_line(problem))}; write it as extended XYZ"
+            f"data file '{path}' cannot be read by ASE: {first_line(problem)}; write it as extended XYZ"
         ) from problem
     if not frames:
         raise TDNError(f"data file '{path}' holds no structures; give a file with at least one")

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tdn.data.labels import LabelKeys
+from tdn.errors import shown
 
 #: What a name says that belongs to a label without being one.
 _NO_LABEL = re.compile(r"unit|weight|kinetic|sigma|error|fermi|gap|hull|cutoff|zero_?point|stresses|energies")
 _ENERGIES = ("e", "etot", "e_tot", "e0", "toten", "u0", "enthalpy")
+#: Names that a note lists.
+MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,10 @@ class UnreadLabels:
 
     def note(self) -> str | None:
         """One line for the user, None if there is nothing to say."""
-        names = [f"{name} (in {count:,})" for (_, name), count in sorted(self.found.items())]
+        listed = most({name: count for (_, name), count in self.found.items()})
+        names = [f"{shown(name, 40)} (in {count:,})" for name, count in listed]
+        more = len(self.found) - len(names)
+        names += [f"{more} more"] if more else []
         options = sorted({option for option, _ in self.found})
         parts = []
         if names:
@@ -40,6 +46,11 @@ class UnreadLabels:
                 "Properties=species:S:1:pos:R:3:forces:R:3 in the comment line names them"
             )
         return f"Note: {'; '.join(parts)}." if parts else None
+
+
+def most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The most frequent names, alphabetically where they are equal."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_NAMES]
 
 
 def looks_like(name: str, width: int) -> str | None:

@@ -20,8 +20,8 @@ from tdn.data.loaded import Loaded
 from tdn.data.progress import tracked
 from tdn.data.source import Source, Subset, open_source
 from tdn.data.split import split_source
-from tdn.data.unread import UnreadLabels
-from tdn.errors import TDNError
+from tdn.data.unread import UnreadLabels, most
+from tdn.errors import TDNError, shown
 from tdn.statistics.collect import Statistics, cache_file, collect, read_cache, sampled, write_cache
 from tdn.statistics.isolated import SingleAtom, check_agreement, crystals_note, single_atom
 from tdn.statistics.references import given_references
@@ -177,7 +177,7 @@ def check_energies(config: TrainConfig, unread: UnreadLabels) -> UnreadLabels:
     weights = (config.training.energy_weight, (config.training.second_stage or {}).get("energy_weight"))
     if unread.energies and any(weights):
         count, key = max(unread.energies.values()), config.data.energy_key
-        names = ", ".join(sorted(unread.energies))
+        names = ", ".join(shown(name, 40) for name, _ in most(unread.energies))
         raise TDNError(
             f"{count} structures have no energy under the name {key} but have {names}; choose one by data.energy_key, "
             "or set training.energy_weight: 0 to learn no energies"

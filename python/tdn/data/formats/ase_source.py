@@ -15,7 +15,7 @@ from tdn.data.labels import DEFAULT_KEYS, LabelKeys
 from tdn.data.source_base import Source
 from tdn.data.structure import Structure, named_values
 from tdn.data.unread import UnreadLabels, unread_in
-from tdn.errors import TDNError, shown
+from tdn.errors import TDNError
 from tdn.files import first_line
 
 if TYPE_CHECKING:
@@ -30,7 +30,13 @@ class AseSource(FileSource):
 
     def __getitem__(self, index: int) -> Structure:
         index = self.checked_index(index)
-        return Structure.from_atoms(self.atoms(index), self.name_of(index), self.keys)
+        atoms = self.atoms(index)
+        try:
+            return Structure.from_atoms(atoms, self.name_of(index), self.keys)
+        except TDNError:
+            raise
+        except Exception as problem:  # whatever stands in the place of positions and constraints
+            self.refuse(problem, index)
 
     def atoms(self, index: int) -> Atoms:
         """Structure of ASE."""
@@ -53,8 +59,7 @@ class AseSource(FileSource):
         """Say that ASE cannot read the file, or one structure of it."""
         where = "" if index is None else f"{self.name_of(index)}: "
         raise TDNError(
-            f"{where}data file '{self.path}' cannot be read by ASE: {shown(first_line(problem))}; "
-            "write it as extended XYZ"
+            f"{where}data file '{self.path}' cannot be read by ASE: {first_line(problem)}; write it as extended XYZ"
         ) from problem
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tdn.data.formats.lmdb_file import LmdbFile
 from tdn.data.formats.unpickle import load_graph, load_plain
 from tdn.data.structure import Structure
-from tdn.errors import TDNError
+from tdn.errors import TDNError, shown
 from tdn.files import first_line
 
 #: Field of a graph with the energy of a task.
@@ -53,8 +53,12 @@ class GraphShard:
         try:
             return structure_of(fields, name, task)
         except (KeyError, TypeError, ValueError) as problem:
-            known = ", ".join(sorted(fields)) or "nothing"
-            reason = f"has no {problem}" if isinstance(problem, KeyError) else f"is malformed ({first_line(problem)})"
+            known = shown(", ".join(sorted(map(str, fields)))) or "nothing"
+            reason = (
+                f"has no {shown(str(problem))}"
+                if isinstance(problem, KeyError)
+                else f"is malformed ({first_line(problem)})"
+            )
             raise TDNError(f"{name} {reason}, only {known}; give files of OC20 or OC22") from None
 
     def system(self, index: int) -> Any:
@@ -71,8 +75,9 @@ def structure_of(fields: Mapping[str, Any], name: str, task: str) -> Structure:
         KeyError: no positions, cell or atomic numbers.
     """
     if ENERGIES[task] not in fields:
+        known = shown(", ".join(sorted(map(str, fields))))
         raise TDNError(
-            f"{name} has no {ENERGIES[task]}, the energy of task {task}, only {', '.join(sorted(fields))}; "
+            f"{name} has no {ENERGIES[task]}, the energy of task {task}, only {known}; "
             "choose another task or other files"
         )
     numbers = whole(fields["atomic_numbers"])

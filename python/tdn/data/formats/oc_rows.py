@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tdn.data.formats.lmdb_file import LmdbFile
 from tdn.data.labels import DEFAULT_KEYS, LabelKeys, read_labels
 from tdn.data.structure import Structure
-from tdn.errors import TDNError
+from tdn.errors import TDNError, shown
 from tdn.files import first_line
 
 
@@ -67,7 +67,11 @@ class RowShard:
         try:
             return structure_of(row, name, task, self.keys)
         except (KeyError, TypeError, ValueError, IndexError) as problem:
-            reason = f"has no {problem}" if isinstance(problem, KeyError) else f"is malformed ({first_line(problem)})"
+            reason = (
+                f"has no {shown(str(problem))}"
+                if isinstance(problem, KeyError)
+                else f"is malformed ({first_line(problem)})"
+            )
             raise TDNError(f"{name} {reason}; give files of OC20 or OC22 with positions, cell and labels") from None
 
     def system(self, index: int) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdn.errors import TDNError
+from tdn.errors import TDNError, quoted, shown
 from tdn.files import first_line, reason_of
 
 
@@ -183,12 +183,12 @@ class Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a global name."""
         if (module, name) not in self._allowed:
-            raise TDNError(f"it holds a Python object {module}.{name}, which could run code when read")
+            raise TDNError(f"it holds a Python object {shown(f'{module}.{name}')}, which could run code when read")
         return self._allowed[module, name]
 
     def persistent_load(self, identity: Any) -> Any:
         """References to something outside of the pickle."""
-        raise TDNError(f"it refers to something outside of itself ({identity!r})")
+        raise TDNError(f"it refers to something outside of itself ({quoted(identity)})")
 
 
 def load_plain(content: bytes, what: str) -> Any:
