@@ -1,26 +1,31 @@
-# Defines the target tdn::torch from the torch package of the Python interpreter, or from -DTDN_TORCH_DIR=...
+# Defines the target tdn::torch from the torch package of the Python interpreter, or from -DTDN_TORCH_DIR=..., and sets
+# TDN_WITH_TORCH. Without torch, which only the operators and the script engine need, TDN_BUILD_TORCH decides whether the
+# build goes on.
 # Libraries are linked by path: torch's own CMake package asks for the CUDA toolkit when torch is a CUDA build,
 # which neither a user of a wheel nor a plugin without CUDA sources has. Sets TDN_TORCH_LIB_DIR, TDN_TORCH_VERSION.
 
-if(NOT TDN_TORCH_DIR)
-  if(NOT Python_EXECUTABLE)
-    message(FATAL_ERROR "No Python interpreter was found to ask for torch: pass -DPython_EXECUTABLE=... or -DTDN_TORCH_DIR=...")
-  endif()
+set(TDN_WITH_TORCH OFF)
+if(TDN_BUILD_TORCH STREQUAL "OFF")
+  message(STATUS "torch: not asked for, so there are no torch operators and no script engine")
+  return()
+endif()
+
+set(torch_dir ${TDN_TORCH_DIR})
+if(NOT torch_dir AND Python_EXECUTABLE)
   execute_process(
     COMMAND ${Python_EXECUTABLE} -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
     OUTPUT_VARIABLE torch_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  if(NOT torch_dir)
-    message(FATAL_ERROR "${Python_EXECUTABLE} has no torch package: pass -DPython_EXECUTABLE=... of an interpreter "
-                        "that has one, or -DTDN_TORCH_DIR=... with the folder of libtorch")
-  endif()
-else()
-  set(torch_dir ${TDN_TORCH_DIR})
 endif()
-
 set(TDN_TORCH_LIB_DIR ${torch_dir}/lib)
 if(NOT EXISTS ${TDN_TORCH_LIB_DIR}/libtorch_cpu.so)
-  message(FATAL_ERROR "${TDN_TORCH_LIB_DIR} holds no libtorch_cpu.so: pass -DTDN_TORCH_DIR=... with the folder of libtorch")
+  if(TDN_BUILD_TORCH STREQUAL "AUTO" AND NOT TDN_TORCH_DIR)
+    message(STATUS "torch: none found, so there are no torch operators and no script engine")
+    return()
+  endif()
+  message(FATAL_ERROR "'${torch_dir}' holds no lib/libtorch_cpu.so: pass -DTDN_TORCH_DIR=... with the folder of libtorch, "
+                      "-DPython_EXECUTABLE=... of an interpreter that has torch, or -DTDN_BUILD_TORCH=OFF")
 endif()
+set(TDN_WITH_TORCH ON)
 foreach(header torch/headeronly/version.h torch/csrc/api/include/torch/version.h)
   if(NOT TDN_TORCH_VERSION AND EXISTS ${torch_dir}/include/${header})
     file(STRINGS ${torch_dir}/include/${header} numbers REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")

@@ -3,10 +3,14 @@
 
 #include <stdexcept>
 
+/// Seen outside the library that defines it. Exceptions must be: whoever catches one compares
+/// types.
+#define TDN_EXPORT __attribute__((visibility("default")))
+
 namespace tdn {
 
 /// The message is one sentence with cause, value and cure.
-class Error : public std::runtime_error {
+class TDN_EXPORT Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };

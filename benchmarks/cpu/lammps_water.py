@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ase import Atoms
 from lammps_worker import SETTINGS
@@ -65,7 +66,7 @@ class Compared:
         return statistics.median(a / b for a, b in zip(self.lammps, self.model, strict=True))
 
 
-def present_edges(simulation: Simulation, model: DeployedModel) -> tuple[torch.Tensor, ...]:
+def present_edges(simulation: Simulation, model: DeployedModel) -> tuple[np.ndarray, ...]:
     """Where LAMMPS is now, atoms in its own order: species, center, neighbor, vectors."""
     arrays, n_atoms = simulation.lmp.numpy, simulation.lmp.extract_setting("nlocal")
     symbols = [ELEMENTS[kind - 1] for kind in arrays.extract_atom("type")[:n_atoms]]
@@ -73,7 +74,7 @@ def present_edges(simulation: Simulation, model: DeployedModel) -> tuple[torch.T
     sides = [b - a for a, b in zip(low, high, strict=True)]
     atoms = Atoms(symbols, arrays.extract_atom("x")[:n_atoms].copy(), cell=sides, pbc=True)
     graph = graph_from_atoms(atoms, model.elements, model.cutoff).to(dtype=model.dtype)
-    return graph.species, graph.center, graph.neighbor, graph.vectors
+    return tuple(tensor.numpy() for tensor in (graph.species, graph.center, graph.neighbor, graph.vectors))
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -83,10 +84,10 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.process_time() - begin
 
 
-def evaluate(model: DeployedModel, edges: tuple[torch.Tensor, ...], times: int) -> None:
+def evaluate(model: DeployedModel, edges: tuple[np.ndarray, ...], times: int) -> None:
     """The evaluation of a step, without what LAMMPS adds."""
     for _ in range(times):
-        model.evaluator.evaluate(*edges)
+        model.evaluator.evaluate(*edges, n_threads=1)
 
 
 def compare(name: str, archive: Path, copies: tuple[int, int, int], steps: int, repeats: int) -> Compared:

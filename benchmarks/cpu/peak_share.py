@@ -87,9 +87,9 @@ def measure(archive: Path, kernels: str, copies: tuple[int, int, int]) -> Found:
         os.environ[KERNELS] = kernels
     model = DeployedModel(archive)
     graph = graph_of(model, copies)
-    edges = graph.species, graph.center, graph.neighbor, graph.vectors
-    model.evaluator.evaluate(*edges)
-    seconds = [timed(lambda: model.evaluator.evaluate(*edges)) for _ in range(EVALUATIONS)]
+    edges = [tensor.numpy() for tensor in (graph.species, graph.center, graph.neighbor, graph.vectors)]
+    model.evaluator.evaluate(*edges, n_threads=1)
+    seconds = [timed(lambda: model.evaluator.evaluate(*edges, n_threads=1)) for _ in range(EVALUATIONS)]
     return Found(profile(archive, lambda other: graph_of(other, copies), EVALUATIONS), statistics.median(seconds))
 
 

@@ -62,7 +62,9 @@ class Step:
 
     def __call__(self) -> tuple[Tensor, Tensor]:
         """Energies of the atoms (n_atoms) and forces (n_atoms, 3)."""
-        energies, gradients, _ = self.evaluator.evaluate(self.species, self.center, self.neighbor, self.vectors)
+        edges = (self.species, self.center, self.neighbor, self.vectors)
+        found = self.evaluator.evaluate(*(tensor.cpu().numpy() for tensor in edges))
+        energies, gradients = (torch.from_numpy(array).to(self.species.device) for array in found[:2])
         forces = gradients.new_zeros(len(self.species), 3)
         forces.index_add_(0, self.center, gradients).index_add_(0, self.neighbor, gradients, alpha=-1)
         return energies, forces

@@ -40,10 +40,10 @@ def build(request: Request) -> Built:
     model = make_model(**request.options)
     evaluator = open_archive(model)
     graph = graph_from_atoms(request.atoms, model.elements, CUTOFF).to(dtype=torch.float32)
-    edges = graph.species, graph.center, graph.neighbor, graph.vectors
+    edges = [tensor.numpy() for tensor in (graph.species, graph.center, graph.neighbor, graph.vectors)]
 
     def step() -> tuple[torch.Tensor, torch.Tensor]:
-        energies, gradient, _ = evaluator.evaluate(*edges)
+        energies, gradient = map(torch.from_numpy, evaluator.evaluate(*edges, n_threads=1)[:2])
         forces = gradient.new_zeros(len(graph.species), 3).index_add_(0, graph.center, gradient)
         return energies, forces.index_add_(0, graph.neighbor, gradient, alpha=-1)
 

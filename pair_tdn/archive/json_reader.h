@@ -1,6 +1,7 @@
-// Reader of the label's JSON text; libtorch ships no JSON library and tdn_core sees no LAMMPS
-// header.
+// Reader of the label's JSON text.
 #pragma once
+
+#include "errors.h"
 
 #include <map>
 #include <string>
@@ -21,6 +22,6 @@ struct Value {
 };
 
 /// Throws tdn::Error that names the byte where the text stops being JSON.
-Value parse(const std::string &text);
+TDN_EXPORT Value parse(const std::string &text);
 
 }    // namespace tdn::json

@@ -4,14 +4,12 @@
 #include "model_metadata.h"
 #include "zip_reader.h"
 
-#include <torch/csrc/jit/api/module.h>
-
 #include <memory>
 #include <string>
 
 namespace tdn {
 
-class ModelArchive {
+class TDN_EXPORT ModelArchive {
  public:
   /// Verifies every record, then the label, before anything is used; `file` is only named in
   /// messages.
@@ -25,8 +23,8 @@ class ModelArchive {
   const std::string &file() const { return file_; }
   double memory_usage() const { return static_cast<double>(bytes_->capacity()); }
 
-  /// The scripted module on `device`, in `dtype`, ready for evaluation.
-  torch::jit::Module load(c10::Device device, at::ScalarType dtype) const;
+  /// The whole file: a TorchScript file too.
+  const std::shared_ptr<const std::string> &bytes() const { return bytes_; }
 
  private:
   std::string file_;
@@ -34,11 +32,5 @@ class ModelArchive {
   ZipReader records_;    // of bytes_
   ModelMetadata metadata_;
 };
-
-/// First line of a libtorch message, without its backtrace.
-std::string first_line(const std::string &text);
-
-/// Whether a libtorch message says so; TorchScript does not keep the type of an exception.
-bool is_out_of_memory(const std::string &text);
 
 }    // namespace tdn

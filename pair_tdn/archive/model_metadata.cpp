@@ -179,8 +179,8 @@ ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &fi
   cutoff = label.number(schema::CUTOFF);
   layer_widths = label.counts(schema::LAYER_WIDTHS);
   force_width = label.count(schema::FORCE_WIDTH);
-  dtype =
-      label.one_of(schema::DTYPE, {"float32", "float64"}) == "float32" ? c10::kFloat : c10::kDouble;
+  const bool single = label.one_of(schema::DTYPE, {"float32", "float64"}) == "float32";
+  dtype = single ? Precision::FLOAT32 : Precision::FLOAT64;
   energy_convention = label.one_of(schema::ENERGY_CONVENTION, {"extensive", "per_atom"});
   force_kinds = label.strings(schema::FORCE_KINDS);
   smooth_cutoff = label.as<bool>(schema::SMOOTH_CUTOFF, "true or false");

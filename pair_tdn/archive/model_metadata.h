@@ -1,14 +1,15 @@
 // The validated label of a model archive: a constructed one is complete and consistent.
 #pragma once
 
-#include <c10/core/ScalarType.h>
+#include "errors.h"
+#include "views.h"
 
 #include <string>
 #include <vector>
 
 namespace tdn {
 
-struct ModelMetadata {
+struct TDN_EXPORT ModelMetadata {
   /// Reads the label's JSON text; throws tdn::Error that names `file`, the cause and the cure.
   ModelMetadata(const std::string &json_text, const std::string &file);
 
@@ -18,7 +19,7 @@ struct ModelMetadata {
   double cutoff;                        ///< angstrom
   std::vector<int64_t> layer_widths;    ///< columns of each layer's exchanged rows
   int64_t force_width;                  ///< columns of the direct head's rows, 0 without one
-  c10::ScalarType dtype;
+  Precision dtype;
   std::string energy_convention;           ///< "extensive" or "per_atom"
   std::vector<std::string> force_kinds;    ///< "gradient", "direct"; the first is the default
   bool smooth_cutoff;
@@ -37,6 +38,6 @@ struct ModelMetadata {
 };
 
 /// "H O Si"
-std::string join(const std::vector<std::string> &words);
+TDN_EXPORT std::string join(const std::vector<std::string> &words);
 
 }    // namespace tdn

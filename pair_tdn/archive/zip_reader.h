@@ -2,6 +2,8 @@
 // stand one behind the other, so that nothing can hide or be skipped. It does not inflate.
 #pragma once
 
+#include "errors.h"
+
 #include <cstdint>
 #include <map>
 #include <string>
@@ -9,7 +11,7 @@
 
 namespace tdn {
 
-class ZipReader {
+class TDN_EXPORT ZipReader {
  public:
   /// Verifies the whole archive, the CRC-32 of every stored record too. Throws tdn::Error whose
   /// message is a clause ("the record 'data/3' has a wrong checksum"). The bytes are not copied.

@@ -3,9 +3,7 @@
 
 #include "cost_probe.h"
 
-#include "memory_meter.h"
-
-#include <ATen/Functions.h>
+#include "exchange/local_exchange.h"
 
 #include <algorithm>
 #include <cmath>
@@ -28,60 +26,88 @@ struct Sample {
 };
 
 /// Edges to random rows, 0.4 to 0.9 cutoffs long: where trained models are well-behaved.
-NeighborGraph::Tensors random_graph(const Size &size, const ModelMetadata &model,
-                                    const Evaluator &evaluator)
-{
-  std::mt19937 random(1);
-  const auto draw = [&](int64_t n) { return static_cast<int64_t>(random() % n); };
-  std::vector<int64_t> species(size.n_owned + size.n_remote), first_edge;
-  std::vector<int> neighbor, pair;
-  std::vector<double> vectors;
-  const auto &known = evaluator.species();
-  for (auto &s : species) s = known[draw(static_cast<int64_t>(known.size()))];
-  for (int64_t i = 0; i <= size.n_owned; ++i) first_edge.push_back(i * size.degree);
-  for (int64_t edge = 0; edge < size.n_owned * size.degree; ++edge) {
-    neighbor.push_back(static_cast<int>(draw(size.n_owned + size.n_remote)));
-    pair.push_back(static_cast<int>(species[edge / size.degree] * model.n_elements() +
-                                    species[neighbor.back()]));
+class RandomGraph {
+ public:
+  RandomGraph(const Size &size, const ModelMetadata &model, const Evaluator &evaluator)
+      : species_(size.n_owned + size.n_remote), n_owned_(size.n_owned),
+        precision_(evaluator.precision())
+  {
+    const auto &known = evaluator.species();
+    for (auto &s : species_) s = known[draw(static_cast<int64_t>(known.size()))];
+    for (int64_t i = 0; i <= size.n_owned; ++i) first_edge_.push_back(i * size.degree);
+    for (int64_t edge = 0; edge < size.n_owned * size.degree; ++edge) {
+      neighbor_.push_back(static_cast<int32_t>(draw(size.n_owned + size.n_remote)));
+      pair_.push_back(static_cast<int32_t>(species_[edge / size.degree] * model.n_elements() +
+                                           species_[neighbor_.back()]));
+      add_vector(model.cutoff);
+    }
+    single_.assign(vectors_.begin(), vectors_.end());
+  }
+
+  NeighborGraph::View view() const
+  {
+    const void *vectors = vectors_.data();
+    if (precision_ == Precision::FLOAT32) vectors = single_.data();
+    return {.n_owned = n_owned_,
+            .n_edges = static_cast<int64_t>(neighbor_.size()),
+            .species = species_.data(),
+            .first_edge = first_edge_.data(),
+            .neighbor = neighbor_.data(),
+            .pair = pair_.data(),
+            .vectors = vectors,
+            .precision = precision_};
+  }
+
+ private:
+  std::mt19937 random_{1};
+  std::vector<int64_t> species_, first_edge_;
+  std::vector<int32_t> neighbor_, pair_;
+  std::vector<double> vectors_;
+  std::vector<float> single_;
+  int64_t n_owned_;
+  Precision precision_;
+
+  int64_t draw(int64_t n) { return static_cast<int64_t>(random_() % n); }
+  void add_vector(double cutoff)
+  {
     double r[3], norm = 0;
     for (auto &x : r) {
       x = static_cast<double>(draw(2000) - 1000) + 0.5;
       norm += x * x;
     }
-    const double length = model.cutoff * (0.4 + 0.5e-3 * static_cast<double>(draw(1000)));
-    for (const auto x : r) vectors.push_back(x * length / std::sqrt(norm));
+    const double length = cutoff * (0.4 + 0.5e-3 * static_cast<double>(draw(1000)));
+    for (const auto x : r) vectors_.push_back(x * length / std::sqrt(norm));
   }
-  species.resize(size.n_owned);
-  return {.species = at::tensor(species),
-          .first_edge = at::tensor(first_edge),
-          .neighbor = at::tensor(neighbor, at::kInt),
-          .pair = at::tensor(pair, at::kInt),
-          .vectors = at::tensor(vectors, at::kDouble).view({-1, 3}).to(evaluator.dtype())};
+};
+
+/// Rows of other ranks, which are copies of own ones here.
+std::vector<int64_t> copies_of_owned(const Size &size)
+{
+  std::vector<int64_t> rows(size.n_owned + size.n_remote);
+  for (size_t k = 0; k < rows.size(); ++k) rows[k] = static_cast<int64_t>(k) % size.n_owned;
+  return rows;
 }
 
 /// Seconds since some point in time; on a CPU those in which this thread ran, since other processes
 /// may share its core at this moment.
-double seconds_on(c10::Device device)
+double seconds_on(const Device &device)
 {
   timespec now{};
   clock_gettime(device.is_cpu() ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-/// The fastest of a few; results go to the host as in a run, which waits for a GPU.
+/// The fastest of a few.
 Sample measure(Evaluator &evaluator, const ModelMetadata &model, ForceKind kind, const Size &size)
 {
-  const auto graph = random_graph(size, model, evaluator);
-  const auto rows = at::arange(size.n_owned + size.n_remote, at::kLong).remainder(size.n_owned);
-  LocalExchange exchange(size.n_owned, rows.to(evaluator.device()));
+  const RandomGraph graph(size, model, evaluator);
+  LocalExchange exchange(size.n_owned, copies_of_owned(size));
   Sample best{0, INFINITY};
   evaluator.release();
   for (int repeat = 0; repeat <= N_REPEATS; ++repeat) {
-    const MemoryMeter meter;
     const double begin = seconds_on(evaluator.device());
-    const auto result = evaluator.evaluate(graph, exchange, kind);
-    result.atom_energies.to(at::kCPU);
-    best = {std::max(best.bytes, static_cast<double>(meter.peak()) + evaluator.kept_bytes()),
+    evaluator.evaluate(graph.view(), exchange, kind);
+    best = {std::max(best.bytes, evaluator.temporary_bytes() + evaluator.kept_bytes()),
             std::min(best.seconds, seconds_on(evaluator.device()) - begin)};
   }
   return best;

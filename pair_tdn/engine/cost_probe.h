@@ -17,13 +17,13 @@ struct LinearCost {
 };
 
 struct EvaluationCost {
-  LinearCost bytes;      ///< peak of torch's allocations and what the evaluator keeps
+  LinearCost bytes;      ///< most that is held at once, without weights
   LinearCost seconds;    ///< on a core or GPU of its own, without messages
 };
 
 /// Evaluates random graphs of 64 to 128 atoms near `edges_per_atom`, each a few times, so that the
 /// model is warm afterwards. No communication.
-EvaluationCost probe_cost(Evaluator &evaluator, const ModelMetadata &model, ForceKind kind,
-                          double edges_per_atom);
+TDN_EXPORT EvaluationCost probe_cost(Evaluator &evaluator, const ModelMetadata &model,
+                                     ForceKind kind, double edges_per_atom);
 
 }    // namespace tdn

@@ -1,16 +1,12 @@
-// auto: a GPU when torch sees one.
+// GPUs are asked for through the script library, whose engine is the only one that runs on them.
 
 #include "device.h"
 
-#include "errors.h"
-
-#include <ATen/Version.h>
-#include <c10/core/CachingDeviceAllocator.h>
-#include <torch/cuda.h>
+#include "script_library.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
-#include <string>
 
 namespace tdn {
 
@@ -40,45 +36,46 @@ double available_on_host()
   return machine == 0 ? left : std::min(machine, left);
 }
 
-/// Older versions of torch cannot say.
-template <typename Allocator> double available_from(Allocator *allocator, c10::DeviceIndex index)
+/// Whether the system has a driver of a GPU (NVIDIA, AMD, Windows Subsystem): torch is not loaded
+/// to hear that there is none.
+bool has_gpu_driver()
 {
-  if constexpr (requires { allocator->getMemoryInfo(index); })
-    return allocator ? static_cast<double>(allocator->getMemoryInfo(index).first) : 0;
-  else return 0;
+  std::error_code unreadable;
+  for (const char *file : {"/dev/nvidiactl", "/dev/kfd", "/dev/dxg"})
+    if (std::filesystem::exists(file, unreadable)) return true;
+  return false;
+}
+
+Device turn(int node_rank, int n)
+{
+  return {Device::Kind::CUDA, node_rank % n};
 }
 
 }    // namespace
 
-double available_memory(c10::Device device)
+double available_memory(const Device &device)
 {
   if (device.is_cpu()) return available_on_host();
-  auto *allocator = dynamic_cast<c10::DeviceAllocator *>(c10::GetAllocator(device.type()));
-  return available_from(allocator, device.index());
+  return script_library("device cuda").available_memory(device);
 }
 
-int n_devices()
+int n_devices(const Device &device)
 {
-  return torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+  return device.is_cpu() ? 1 : script_library("device cuda").n_devices();
 }
 
-c10::Device choose_device(const std::string &name, int node_rank)
+Device choose_device(const std::string &name, int node_rank)
 {
-  if (name == "cpu") return {c10::kCPU};
-  if (const int n = n_devices(); n > 0)
-    return {c10::kCUDA, static_cast<c10::DeviceIndex>(node_rank % n)};
-  if (name == "auto") return {c10::kCPU};
-  throw Error("device cuda is asked for but torch " TDN_TORCH_VERSION
+  if (name == "cpu") return {};
+  if (name == "auto") {
+    const auto *library = has_gpu_driver() ? find_script_library() : nullptr;
+    const int n = library ? library->n_devices() : 0;
+    return n > 0 ? turn(node_rank, n) : Device{};
+  }
+  const auto &library = script_library("device cuda");
+  if (const int n = library.n_devices(); n > 0) return turn(node_rank, n);
+  throw Error("device cuda is asked for but " + library.version() +
               " sees no CUDA device: use device cpu or install a torch with CUDA");
-}
-
-std::string loaded_torch_version()
-{
-  const std::string config = at::show_config(), key = "TORCH_VERSION=";
-  const auto begin = config.find(key);
-  if (begin == std::string::npos) return {};
-  return config.substr(begin + key.size(),
-                       config.find_first_of(", \n", begin) - begin - key.size());
 }
 
 }    // namespace tdn

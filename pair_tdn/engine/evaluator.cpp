@@ -1,9 +1,38 @@
 #include "evaluator.h"
 
-#include "engine/cpu/fused_evaluator.h"
-#include "script/script_evaluator.h"
+#include "fused_evaluator.h"
+#include "script_library.h"
 
 namespace tdn {
+
+namespace {
+
+/// Weights of the fused engine by name, with tables of the pairs of `options.species`. Nothing when
+/// the archive holds none.
+std::optional<NamedArrays> fused_weights(const ModelArchive &archive,
+                                         const EvaluatorOptions &options)
+{
+  return script_library("model file '" + archive.file() + "' of archive format 1")
+      .fused_weights(archive, options);
+}
+
+/// Null when the engine cannot run the model here, with the reason as a clause.
+std::unique_ptr<Evaluator> try_fused(const ModelArchive &archive, const EvaluatorOptions &options,
+                                     std::string &reason)
+{
+  if (!options.device.is_cpu()) {
+    reason = "it runs on CPUs only";
+    return nullptr;
+  }
+  const auto weights = fused_weights(archive, options);
+  if (!weights) {
+    reason = "the archive holds no tables of its radial networks";
+    return nullptr;
+  }
+  return make_fused_evaluator(*weights, options, archive.metadata().n_elements(), reason);
+}
+
+}    // namespace
 
 std::unique_ptr<Evaluator> make_evaluator(const ModelArchive &archive,
                                           const EvaluatorOptions &asked)
@@ -13,14 +42,15 @@ std::unique_ptr<Evaluator> make_evaluator(const ModelArchive &archive,
   auto options = asked;
   for (int k = 0; k < archive.metadata().n_elements() && asked.species.empty(); ++k)
     options.species.push_back(k);
-  if (options.engine != "script") {
-    std::string reason;
-    if (auto fused = make_fused_evaluator(archive, options, reason)) return fused;
-    if (options.engine == "fused")
-      throw Error("engine fused cannot run '" + archive.file() + "' because " + reason +
-                  ": use engine auto or script");
-  }
-  return std::make_unique<ScriptEvaluator>(archive, options);
+  std::unique_ptr<Evaluator> evaluator;
+  std::string reason;
+  if (options.engine != "script") evaluator = try_fused(archive, options, reason);
+  if (!evaluator && options.engine == "fused")
+    throw Error("engine fused cannot run '" + archive.file() + "' because " + reason +
+                ": use engine auto or script");
+  if (!evaluator) evaluator = script_library("engine script").make_evaluator(archive, options);
+  evaluator->set_n_threads(options.n_threads);
+  return evaluator;
 }
 
 }    // namespace tdn

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,14 +16,15 @@ namespace tdn {
 /// CORRECTION is the gradient minus the direct forces, so both are wanted.
 enum class ForceKind { GRADIENT, DIRECT, CORRECTION };
 
-/// Results on the evaluator's device, valid until its next evaluation.
+/// Results on the host, in the evaluator's memory: valid until its next evaluation, and the
+/// caller's to change until then.
 struct Evaluation {
-  at::Tensor atom_energies;     ///< (n_owned) eV
-  at::Tensor edge_gradients;    ///< (n_edges, 3) dE/dr_ij, eV/angstrom; undefined for DIRECT
-  at::Tensor direct_forces;     ///< (n_owned, 3) eV/angstrom; undefined for GRADIENT
+  double *atom_energies = nullptr;       ///< (n_owned) eV
+  std::optional<Rows> edge_gradients;    ///< (n_edges, 3) dE/dr_ij, eV/angstrom; not for DIRECT
+  std::optional<Rows> direct_forces;     ///< (n_owned, 3) eV/angstrom; not for GRADIENT
 };
 
-class Evaluator {
+class TDN_EXPORT Evaluator {
  public:
   explicit Evaluator(std::vector<int> species) : species_(std::move(species)) {}
   virtual ~Evaluator() = default;
@@ -33,39 +35,50 @@ class Evaluator {
   /// Energy of the owned atoms and its gradient by edge vectors, or direct forces. Collective
   /// through `exchange`: the sequence of exchanges is the same on every rank, whatever the graph
   /// holds.
-  virtual Evaluation evaluate(const NeighborGraph::Tensors &graph, FeatureExchange &exchange,
+  virtual Evaluation evaluate(const NeighborGraph::View &graph, FeatureExchange &exchange,
                               ForceKind kind) = 0;
 
-  virtual c10::Device device() const = 0;
-  virtual at::ScalarType dtype() const = 0;
+  virtual Device device() const = 0;
+  virtual Precision precision() const = 0;
   /// "fused avx512", "script", ...
   virtual std::string name() const = 0;
-  /// Bytes kept from one evaluation to the next, without the weights; 0 when torch has it all.
-  virtual double kept_bytes() const { return 0; }
+  /// A library that computes for the engine, with its version; empty when there is none.
+  virtual std::string library() const { return {}; }
+
+  /// Bytes kept from one evaluation to the next, without the weights.
+  virtual double kept_bytes() const = 0;
+  /// Most bytes held at once beside them in the last evaluation.
+  virtual double temporary_bytes() const { return 0; }
   /// Gives up what kept_bytes() counts.
-  virtual void release() {}
+  virtual void release() = 0;
 
   /// Seconds of all threads by stage ("forward products", ...) since they were asked for; empty
   /// when the engine does not know.
   virtual void start_times() {}
   virtual std::map<std::string, double> times() const { return {}; }
 
+  /// Threads of the evaluations that follow; 0: as many as OpenMP would take.
+  void set_n_threads(int n) { n_threads_ = n; }
+  int n_threads() const { return n_threads_; }
+
  private:
   std::vector<int> species_;
+  int n_threads_ = 0;
 };
 
 /// How to run an archive.
 struct EvaluatorOptions {
-  c10::Device device = c10::kCPU;
-  at::ScalarType dtype = at::kFloat;
+  Device device;
+  Precision precision = Precision::FLOAT32;
   /// auto: the fused engine where it can run the model, else the script engine.
   std::string engine = "auto";
   /// Species of the run; the fused engine makes tables for their pairs only. Empty: all.
   std::vector<int> species;
+  int n_threads = 0;    ///< as Evaluator::set_n_threads
 };
 
 /// Throws tdn::Error when the engine asked for cannot run the model.
-std::unique_ptr<Evaluator> make_evaluator(const ModelArchive &archive,
-                                          const EvaluatorOptions &options);
+TDN_EXPORT std::unique_ptr<Evaluator> make_evaluator(const ModelArchive &archive,
+                                                     const EvaluatorOptions &options);
 
 }    // namespace tdn

@@ -1,9 +1,11 @@
-// Messages hold whole rows. They start and end in the tensors themselves on the CPU, and in pinned
-// host memory for a model on a GPU.
+// Messages hold whole rows. Those of other ranks start and end where they belong; owned rows, which
+// several may want, are packed.
 
 #include "ghost_exchange.h"
 
-#include <ATen/ops/from_blob.h>
+#include "row_loops.h"
+
+#include <algorithm>
 
 namespace tdn {
 
@@ -57,77 +59,69 @@ void GhostExchange::set_plan(int64_t n_owned, const std::vector<RemoteRow> &want
 {
   n_owned_ = n_owned;
   plan_ = ExchangePlan(comm_, wanted, n_plans_++);
-  sent_rows_.reset();
+  shared_rows_ = sorted_once(plan_.sent_rows());
 }
 
-at::ScalarType GhostExchange::wire_dtype(at::ScalarType dtype) const
+int64_t GhostExchange::bytes_per_number(Precision precision) const
 {
-  return wire_ == Wire::BFLOAT16 ? at::kBFloat16 : dtype;
+  return wire_ == Wire::BFLOAT16 ? static_cast<int64_t>(sizeof(uint16_t)) : bytes_of(precision);
 }
 
-int64_t GhostExchange::bytes_per_number(at::ScalarType dtype) const
+/// Room for `n` rows like those given; it is kept, since every layer of every step needs it.
+Rows GhostExchange::packed(int64_t n, const Rows &like)
 {
-  return static_cast<int64_t>(c10::elementSize(wire_dtype(dtype)));
+  packed_.resize(std::max(packed_.size(), static_cast<size_t>(n * like.row_bytes())));
+  return {packed_.data(), n, like.width, like.precision};
 }
 
-const at::Tensor &GhostExchange::sent_rows_on(c10::Device device)
+void GhostExchange::fill(const Rows &rows)
 {
-  if (!sent_rows_.defined() || sent_rows_.device() != device) {
-    auto *rows = const_cast<int64_t *>(plan_.sent_rows().data());
-    sent_rows_ = at::from_blob(rows, {plan_.n_sent()}, at::kLong).to(device);
-  }
-  return sent_rows_;
-}
-
-/// Rows as they are sent, on the host.
-at::Tensor GhostExchange::outgoing(const at::Tensor &rows) const
-{
-  const auto converted = rows.to(wire_dtype(rows.scalar_type()));
-  if (!converted.is_cuda()) return converted.contiguous();
-  auto host = at::empty_like(converted, converted.options().device(at::kCPU).pinned_memory(true));
-  return host.copy_(converted);
-}
-
-/// Where `n` rows of the width and precision of `like` arrive.
-at::Tensor GhostExchange::incoming(int64_t n, const at::Tensor &like) const
-{
-  const auto options = like.options().device(at::kCPU).dtype(wire_dtype(like.scalar_type()));
-  return at::empty({n, like.size(1)}, options.pinned_memory(like.is_cuda()));
-}
-
-void GhostExchange::fill(const at::Tensor &rows)
-{
-  if (plan_.n_received() + plan_.n_sent() == 0) return;
+  if (idle()) return;
   const Stopwatch watch(statistics_.seconds);
-  const auto remote = rows.slice(0, n_owned_);
-  const bool in_place = !rows.is_cuda() && wire_dtype(rows.scalar_type()) == rows.scalar_type();
-  const auto in = in_place ? remote : incoming(plan_.n_received(), rows);
-  const auto out = outgoing(rows.index_select(0, sent_rows_on(rows.device())));
-  pass_messages(TAG_FORWARD, plan_.targets(), out, plan_.sources(), in);
-  if (!in_place && plan_.n_received() > 0) remote.copy_(in);
+  const Rows out = packed(plan_.n_sent(), rows);
+  gather_rows(rows, plan_.sent_rows(), out.row(0));
+  pass_messages(TAG_FORWARD, plan_.targets(), out, plan_.sources(),
+                {rows.row(n_owned_), plan_.n_received(), rows.width, rows.precision});
 }
 
-void GhostExchange::fold(const at::Tensor &gradient)
+void GhostExchange::fold(const Rows &gradient)
 {
-  if (plan_.n_received() + plan_.n_sent() == 0) return;
+  if (idle()) return;
   const Stopwatch watch(statistics_.seconds);
-  const auto out = outgoing(gradient.slice(0, n_owned_));
-  const auto in = incoming(plan_.n_sent(), gradient);
-  pass_messages(TAG_ADJOINT, plan_.sources(), out, plan_.targets(), in);
-  gradient.slice(0, 0, n_owned_)
-      .index_add_(0, sent_rows_on(gradient.device()), in.to(gradient.options()));
+  const Rows in = packed(plan_.n_sent(), gradient);
+  pass_messages(TAG_ADJOINT, plan_.sources(),
+                {gradient.row(n_owned_), plan_.n_received(), gradient.width, gradient.precision},
+                plan_.targets(), in);
+  scatter_add_rows(gradient, plan_.sent_rows(), in.row(0));
 }
 
 /// One message to each partner and one from each; returns when all have arrived.
-void GhostExchange::pass_messages(int tag, const std::vector<Partner> &to, const at::Tensor &out,
-                                  const std::vector<Partner> &from, const at::Tensor &in)
+void GhostExchange::pass_messages(int tag, const std::vector<Partner> &to, const Rows &out,
+                                  const std::vector<Partner> &from, const Rows &in)
 {
-  const int64_t bytes = out.size(1) * static_cast<int64_t>(out.element_size());
+  const bool rounds = wire_ == Wire::BFLOAT16;
+  const char *source = out.row(0);
+  char *destination = in.row(0);
+  if (rounds) {
+    rounded_.resize(out.size());
+    arrived_.resize(in.size());
+    round_rows(out, rounded_.data());
+    source = reinterpret_cast<const char *>(rounded_.data());
+    destination = reinterpret_cast<char *>(arrived_.data());
+  }
+  const int64_t bytes = out.width * bytes_per_number(out.precision);
+  send_and_receive(tag, to, source, from, destination, bytes);
+  statistics_.bytes += out.n * bytes;
+  if (rounds) expand_rows(arrived_.data(), in);
+}
+
+void GhostExchange::send_and_receive(int tag, const std::vector<Partner> &to, const char *source,
+                                     const std::vector<Partner> &from, char *destination,
+                                     int64_t bytes)
+{
   const RowType row(bytes);
   std::vector<MPI_Request> requests;
   requests.reserve(from.size() + to.size());
-  auto *destination = static_cast<char *>(in.data_ptr());
-  const auto *source = static_cast<const char *>(out.data_ptr());
   for (const auto &p : from)
     MPI_Irecv(destination + p.begin * bytes, static_cast<int>(p.count), row.type(), p.rank, tag,
               comm_, &requests.emplace_back());
@@ -136,14 +130,15 @@ void GhostExchange::pass_messages(int tag, const std::vector<Partner> &to, const
               &requests.emplace_back());
   ++statistics_.exchanges;
   statistics_.messages += static_cast<int64_t>(to.size());
-  statistics_.bytes += out.size(0) * bytes;
   const Stopwatch watch(statistics_.seconds_waiting);
   MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
 }
 
 double GhostExchange::memory_usage() const
 {
-  return plan_.memory_usage();
+  return plan_.memory_usage() +
+         static_cast<double>(shared_rows_.capacity() * sizeof(int64_t) + packed_.capacity() +
+                             (rounded_.capacity() + arrived_.capacity()) * sizeof(uint16_t));
 }
 
 }    // namespace tdn

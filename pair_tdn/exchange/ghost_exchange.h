@@ -3,11 +3,9 @@
 
 #include "exchange_plan.h"
 #include "feature_exchange.h"
+#include "wire.h"
 
 namespace tdn {
-
-/// What numbers are on their way: as the model computes them, or rounded to 8 bits of mantissa.
-enum class Wire { MODEL, BFLOAT16 };
 
 /// Rows [0, n_owned) are this rank's atoms; the rows it reads of others follow, sorted by owner.
 /// The messages of a partner arrive where they belong, so nothing is unpacked.
@@ -25,12 +23,13 @@ class GhostExchange : public FeatureExchange {
 
   int64_t n_owned() const override { return n_owned_; }
   int64_t n_rows() const override { return n_owned_ + plan_.n_received(); }
-  void fill(const at::Tensor &rows) override;
-  void fold(const at::Tensor &gradient) override;
+  void fill(const Rows &rows) override;
+  void fold(const Rows &gradient) override;
+  const std::vector<int64_t> &shared_rows() const override { return shared_rows_; }
 
   const ExchangePlan &plan() const { return plan_; }
   /// Bytes of one number on its way.
-  int64_t bytes_per_number(at::ScalarType dtype) const;
+  int64_t bytes_per_number(Precision precision) const;
 
   /// Since the last reset.
   struct Statistics {
@@ -50,15 +49,17 @@ class GhostExchange : public FeatureExchange {
   Wire wire_ = Wire::MODEL;
   int64_t n_owned_ = 0;
   int n_plans_ = 0;
-  at::Tensor sent_rows_;    // index of plan_.sent_rows() on the device of the last features
+  std::vector<int64_t> shared_rows_;
+  std::vector<char> packed_;    // rows of others, or for others, as the model has them
+  std::vector<uint16_t> rounded_, arrived_;    // and as bfloat16, on their way out and in
   Statistics statistics_;
 
-  at::ScalarType wire_dtype(at::ScalarType dtype) const;
-  at::Tensor outgoing(const at::Tensor &rows) const;
-  at::Tensor incoming(int64_t n, const at::Tensor &like) const;
-  const at::Tensor &sent_rows_on(c10::Device device);
-  void pass_messages(int tag, const std::vector<Partner> &to, const at::Tensor &out,
-                     const std::vector<Partner> &from, const at::Tensor &in);
+  bool idle() const { return plan_.n_received() + plan_.n_sent() == 0; }
+  Rows packed(int64_t n, const Rows &like);
+  void pass_messages(int tag, const std::vector<Partner> &to, const Rows &out,
+                     const std::vector<Partner> &from, const Rows &in);
+  void send_and_receive(int tag, const std::vector<Partner> &to, const char *source,
+                        const std::vector<Partner> &from, char *destination, int64_t bytes);
 };
 
 }    // namespace tdn

@@ -1,25 +1,13 @@
-// Distances are taken in double precision; only the finished vectors are rounded to the model
-// dtype.
+// Distances are taken in double precision; only the finished vectors are rounded to the model's
+// precision.
 
 #include "neighbor_graph.h"
-
-#include <ATen/Functions.h>
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 
 namespace tdn {
 
 namespace {
-
-template <typename T> at::Tensor view_of(const std::vector<T> &buffer, at::IntArrayRef shape)
-{
-  // An empty vector may have no storage; from_blob must not see its null pointer.
-  const auto type = c10::CppTypeToScalarType<T>::value;
-  if (buffer.empty()) return at::empty(shape, at::TensorOptions().dtype(type));
-  return at::from_blob(const_cast<T *>(buffer.data()), shape, at::TensorOptions().dtype(type));
-}
 
 template <typename T> double bytes_of(const std::vector<T> &buffer)
 {
@@ -28,8 +16,8 @@ template <typename T> double bytes_of(const std::vector<T> &buffer)
 
 }    // namespace
 
-NeighborGraph::NeighborGraph(double cutoff, double angstrom, int n_elements, at::ScalarType dtype)
-    : cutoff_(cutoff), angstrom_(angstrom), n_elements_(n_elements), dtype_(dtype),
+NeighborGraph::NeighborGraph(double cutoff, double angstrom, int n_elements, Precision precision)
+    : cutoff_(cutoff), angstrom_(angstrom), n_elements_(n_elements), precision_(precision),
       closest_(static_cast<size_t>(n_elements) * n_elements)
 {
 }
@@ -53,7 +41,7 @@ void NeighborGraph::reserve(size_t n_edges)
   neighbor_.reserve(n);
   pair_.reserve(n);
   neighbor_atom_.reserve(n);
-  if (dtype_ == at::kDouble) double_vectors_.reserve(3 * n);
+  if (precision_ == Precision::FLOAT64) double_vectors_.reserve(3 * n);
   else single_vectors_.reserve(3 * n);
 }
 
@@ -65,7 +53,7 @@ void NeighborGraph::build(const NeighborView &view)
     species_.push_back(view.species(i));
     center_atom_.push_back(i);
     reserve(neighbor_.size() + static_cast<size_t>(view.numneigh[i]));
-    if (dtype_ == at::kDouble) add_edges_of(view, i, double_vectors_);
+    if (precision_ == Precision::FLOAT64) add_edges_of(view, i, double_vectors_);
     else add_edges_of(view, i, single_vectors_);
     first_edge_.push_back(n_edges());
   }
@@ -95,21 +83,18 @@ void NeighborGraph::add_edges_of(const NeighborView &view, int i, std::vector<T>
   }
 }
 
-NeighborGraph::Tensors NeighborGraph::tensors() const
+NeighborGraph::View NeighborGraph::view() const
 {
-  const bool precise = dtype_ == at::kDouble;
-  return {.species = view_of(species_, {n_owned()}),
-          .first_edge = view_of(first_edge_, {n_owned() + 1}),
-          .neighbor = view_of(neighbor_, {n_edges()}),
-          .pair = view_of(pair_, {n_edges()}),
-          .vectors = precise ? view_of(double_vectors_, {n_edges(), 3})
-                             : view_of(single_vectors_, {n_edges(), 3})};
-}
-
-at::Tensor NeighborGraph::Tensors::center() const
-{
-  return at::arange(n_owned(), first_edge.options())
-      .repeat_interleave(first_edge.diff(), 0, n_edges());
+  const void *vectors = double_vectors_.data();
+  if (precision_ == Precision::FLOAT32) vectors = single_vectors_.data();
+  return {.n_owned = n_owned(),
+          .n_edges = n_edges(),
+          .species = species_.data(),
+          .first_edge = first_edge_.data(),
+          .neighbor = neighbor_.data(),
+          .pair = pair_.data(),
+          .vectors = vectors,
+          .precision = precision_};
 }
 
 int64_t NeighborGraph::row_of_edge(int64_t edge) const
@@ -120,7 +105,8 @@ int64_t NeighborGraph::row_of_edge(int64_t edge) const
 std::array<double, 3> NeighborGraph::vector(int64_t edge) const
 {
   const auto at = [&](int64_t k) {
-    return dtype_ == at::kDouble ? double_vectors_[k] : static_cast<double>(single_vectors_[k]);
+    return precision_ == Precision::FLOAT64 ? double_vectors_[k]
+                                            : static_cast<double>(single_vectors_[k]);
   };
   return {at(3 * edge), at(3 * edge + 1), at(3 * edge + 2)};
 }

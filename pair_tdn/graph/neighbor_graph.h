@@ -2,8 +2,7 @@
 #pragma once
 
 #include "errors.h"
-
-#include <ATen/core/Tensor.h>
+#include "views.h"
 
 #include <array>
 #include <cstdint>
@@ -31,7 +30,7 @@ struct NeighborView {
 };
 
 /// Two atoms that stop the run, by the engine's indices, for a message that names them.
-class AtomPairError : public Error {
+class TDN_EXPORT AtomPairError : public Error {
  public:
   AtomPairError(const char *message, int first, int second) : Error(message), atoms{first, second}
   {
@@ -40,7 +39,7 @@ class AtomPairError : public Error {
 };
 
 /// At the same point.
-class OverlapError : public AtomPairError {
+class TDN_EXPORT OverlapError : public AtomPairError {
  public:
   OverlapError(int first, int second)
       : AtomPairError("two atoms are at the same point: remove one of them", first, second)
@@ -49,7 +48,7 @@ class OverlapError : public AtomPairError {
 };
 
 /// Within the cutoff, but one of them has no row.
-class OutOfReachError : public AtomPairError {
+class TDN_EXPORT OutOfReachError : public AtomPairError {
  public:
   OutOfReachError(int first, int second)
       : AtomPairError("the neighbor lists are too old: rebuild them more often", first, second)
@@ -63,30 +62,29 @@ struct AtomPair {
   std::array<int, 2> atoms{-1, -1};                            ///< engine's indices
 };
 
-/// Edges i -> j with r_ij = r_j - r_i. Buffers are kept from step to step; the tensors of
-/// `tensors()` are views of them on the CPU, valid until the next `build`.
-class NeighborGraph {
+/// Edges i -> j with r_ij = r_j - r_i. Buffers are kept from step to step; a `view()` of them is
+/// valid until the next `build`.
+class TDN_EXPORT NeighborGraph {
  public:
   NeighborGraph() = default;
   /// `cutoff` in angstrom; `angstrom` is the length of one engine unit in angstrom.
-  NeighborGraph(double cutoff, double angstrom, int n_elements, at::ScalarType dtype);
+  NeighborGraph(double cutoff, double angstrom, int n_elements, Precision precision);
 
   /// Throws AtomPairError.
   void build(const NeighborView &view);
 
-  struct Tensors {
-    at::Tensor species;       ///< (n_owned) int64
-    at::Tensor first_edge;    ///< (n_owned + 1) int64: edges of center i are [i] .. [i + 1] - 1
-    at::Tensor neighbor;      ///< (n_edges) int32, row of the sender
-    at::Tensor pair;          ///< (n_edges) int32, species[center] * n_elements + species[neighbor]
-    at::Tensor vectors;       ///< (n_edges, 3) angstrom, model dtype
-
-    int64_t n_owned() const { return species.size(0); }
-    int64_t n_edges() const { return neighbor.size(0); }
-    /// Center of every edge, (n_edges) int64.
-    at::Tensor center() const;
+  /// What an evaluation reads; nothing is owned, and a pointer to nothing may be null.
+  struct View {
+    int64_t n_owned = 0, n_edges = 0;
+    const int64_t *species = nullptr;       ///< (n_owned)
+    const int64_t *first_edge = nullptr;    ///< (n_owned + 1): edges of i are [i] .. [i + 1] - 1
+    const int32_t *neighbor = nullptr;      ///< (n_edges), row of the sender
+    const int32_t *pair =
+        nullptr;    ///< (n_edges), species[center] * n_elements + species[neighbor]
+    const void *vectors = nullptr;               ///< (n_edges, 3) angstrom
+    Precision precision = Precision::FLOAT64;    ///< of the vectors
   };
-  Tensors tensors() const;
+  View view() const;
 
   int64_t n_owned() const { return static_cast<int64_t>(species_.size()); }
   int64_t n_edges() const { return static_cast<int64_t>(neighbor_.size()); }
@@ -96,7 +94,7 @@ class NeighborGraph {
   /// Engine's index of a center and of an edge's neighbor, which may be a ghost.
   int center_atom(int64_t row) const { return center_atom_[row]; }
   int neighbor_atom(int64_t edge) const { return neighbor_atom_[edge]; }
-  /// r_j - r_i, angstrom, with the digits of the model's dtype.
+  /// r_j - r_i, angstrom, with the digits of the model's precision.
   std::array<double, 3> vector(int64_t edge) const;
   /// The closest atoms of each ordered pair of species in the last build, n_elements^2.
   const std::vector<AtomPair> &closest() const { return closest_; }
@@ -105,7 +103,7 @@ class NeighborGraph {
  private:
   double cutoff_ = 0, angstrom_ = 1;
   int n_elements_ = 0;
-  at::ScalarType dtype_ = at::kDouble;
+  Precision precision_ = Precision::FLOAT64;
   std::vector<int64_t> species_, first_edge_{0};
   std::vector<int32_t> neighbor_, pair_;
   std::vector<int> center_atom_, neighbor_atom_;

@@ -14,7 +14,6 @@
 #include "memory.h"
 #include "utils.h"
 
-#include <ATen/Parallel.h>
 #include <algorithm>
 #include <cstring>
 #ifdef __linux__
@@ -232,7 +231,6 @@ void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives,
 {
   auto &m = *impl;
   const tdn::NodeRank node(world);
-  at::set_num_threads(comm->nthreads);
   guarded(
       [&] {
         const auto device = tdn::choose_device(m.options.device, node.rank);
@@ -240,18 +238,19 @@ void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives,
         auto forces = m.forces;
         for (const auto &archive : archives) {
           const auto &model = archive.metadata();
-          const auto dtype = m.options.dtype(model);
           forces = m.options.force_kind(model, archive.file());
-          evaluators.push_back(tdn::make_evaluator(
-              archive,
-              {.device = device, .dtype = dtype, .engine = m.options.engine, .species = species}));
+          evaluators.push_back(
+              tdn::make_evaluator(archive, {.device = device,
+                                            .precision = m.options.model_precision(model),
+                                            .engine = m.options.engine,
+                                            .species = species,
+                                            .n_threads = comm->nthreads}));
         }
         m.forces = forces;
         m.evaluators = std::move(evaluators);
         m.memory_limit = m.options.memory_limit();
         if (m.memory_limit == 0)
-          m.memory_limit =
-              tdn::available_memory(device) / node.sharing(device.is_cuda() ? tdn::n_devices() : 1);
+          m.memory_limit = tdn::available_memory(device) / node.sharing(tdn::n_devices(device));
       },
       true);
   m.cost.reset();
@@ -271,12 +270,12 @@ void PairTDN::announce()
   const auto &evaluator = *impl->evaluators.front();
   utils::logmesg(
       lmp,
-      "Pair style tdn {} with torch {}: model {} ({}), cutoff {} angstrom, {} layers, {} "
-      "forces, {}, device {}, engine {}\n",
-      TDN_VERSION, tdn::loaded_torch_version(), model.model_name, tdn::join(model.elements),
-      model.cutoff, model.n_layers(), KINDS[static_cast<int>(impl->forces)],
-      evaluator.dtype() == at::kFloat ? "float32" : "float64", evaluator.device().str(),
-      evaluator.name());
+      "Pair style tdn {}: model {} ({}), cutoff {} angstrom, {} layers, {} forces, {}, device {}, "
+      "engine {}{}\n",
+      TDN_VERSION, model.model_name, tdn::join(model.elements), model.cutoff, model.n_layers(),
+      KINDS[static_cast<int>(impl->forces)], tdn::name_of(evaluator.precision()),
+      evaluator.device().str(), evaluator.name(),
+      evaluator.library().empty() ? "" : " (" + evaluator.library() + ")");
   if (impl->archives.size() > 1)
     utils::logmesg(lmp, "Pair style tdn: ensemble of {} models, forces of {}\n",
                    impl->archives.size(), impl->options.averages() ? "their mean" : "the first");

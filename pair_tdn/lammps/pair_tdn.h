@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   pair_style tdn: Tensor Decomposition Network, run by libtorch on one ghost
+   pair_style tdn: Tensor Decomposition Network on one ghost
    shell of one cutoff with an exchange of node features between layers.
 ------------------------------------------------------------------------- */
 
@@ -14,7 +14,9 @@
 
 namespace tdn {
 class ModelArchive;
-}
+struct Evaluation;
+struct Rows;
+}    // namespace tdn
 
 namespace LAMMPS_NS {
 
@@ -39,8 +41,8 @@ class PairTDN : public Pair {
 
  private:
   struct Impl;
-  struct Results;
-  std::unique_ptr<Impl> impl;    // all libtorch state, defined in pair_tdn_impl.h
+  using Results = tdn::Evaluation;    // of one model in one step
+  std::unique_ptr<Impl> impl;         // all state of namespace tdn, defined in pair_tdn_impl.h
 
   // settings and models: pair_tdn.cpp
   void allocate();
@@ -61,7 +63,7 @@ class PairTDN : public Pair {
   void update_lists();
   void build_graph();
   Results evaluate(size_t);
-  void remove_net_force(Results &);
+  void remove_net_force(const tdn::Rows &);
   void add_forces(const Results &, double **);
   void tally_energy(const Results &);
   void tally_virial(const Results &);

@@ -5,8 +5,6 @@
 
 #include "pair_tdn_impl.h"
 
-#include "engine/memory_meter.h"
-
 #include "comm.h"
 #include "neigh_list.h"
 #include "neighbor.h"
@@ -27,7 +25,6 @@ void PairTDN::compute(int eflag, int vflag)
   const double begin = platform::walltime();
   ev_init(eflag, vflag);
   update_lists();
-  const tdn::MemoryMeter meter;    // outlives all tensors of the step
   Results results;
   guarded([&] { results = evaluate(0); }, false);
   if (impl->options.averages() || impl->deviation_due()) evaluate_ensemble(results);
@@ -35,7 +32,6 @@ void PairTDN::compute(int eflag, int vflag)
   add_forces(results, atom->f);
   if (eflag_either) tally_energy(results);
   if (vflag_either) tally_virial(results);
-  impl->peak_bytes = std::max(impl->peak_bytes, static_cast<double>(meter.peak()));
   impl->seconds += platform::walltime() - begin;
 }
 
@@ -92,26 +88,27 @@ void PairTDN::build_graph()
 PairTDN::Results PairTDN::evaluate(size_t model)
 {
   auto &m = *impl;
-  const auto found = m.evaluators[model]->evaluate(m.graph.tensors(), m.exchange, m.forces);
-  const auto here = [](const at::Tensor &tensor) {
-    return tensor.defined() ? tensor.to(at::kCPU).contiguous() : tensor;
-  };
-  Results results{here(found.atom_energies.to(at::kDouble)), here(found.edge_gradients),
-                  here(found.direct_forces)};
-  if (m.options.removes_net_force() && results.direct.defined()) remove_net_force(results);
+  auto &evaluator = *m.evaluators[model];
+  const Results results = evaluator.evaluate(m.graph.view(), m.exchange, m.forces);
+  m.temporary_bytes = std::max(m.temporary_bytes, evaluator.temporary_bytes());
+  if (m.options.removes_net_force() && results.direct_forces)
+    remove_net_force(*results.direct_forces);
   return results;
 }
 
 /* direct forces do not add up to zero: their mean would accelerate the whole system */
 
-void PairTDN::remove_net_force(Results &results)
+void PairTDN::remove_net_force(const tdn::Rows &forces)
 {
-  double mine[4], all[4];
-  const auto sum = results.direct.sum(0);
-  for (int k = 0; k < 3; k++) mine[k] = sum[k].item().toDouble();
-  mine[3] = static_cast<double>(results.direct.size(0));
+  double mine[4] = {0.0, 0.0, 0.0, static_cast<double>(forces.n)}, all[4];
+  tdn::with_numbers(forces, [&](const auto *f) {
+    for (int64_t k = 0; k < forces.size(); k++) mine[k % 3] += f[k];
+  });
   MPI_Allreduce(mine, all, 4, MPI_DOUBLE, MPI_SUM, world);
-  for (int k = 0; k < 3 && all[3] > 0.0; k++) results.direct.select(1, k).sub_(all[k] / all[3]);
+  if (all[3] == 0.0) return;
+  tdn::with_numbers(forces, [&](auto *f) {
+    for (int64_t k = 0; k < forces.size(); k++) f[k] -= all[k % 3] / all[3];
+  });
 }
 
 /* F_i = -dE/dr_i; the neighbor of an edge may be a ghost, whose force LAMMPS sends back */
@@ -120,8 +117,8 @@ void PairTDN::add_forces(const Results &results, double **f)
 {
   auto &m = *impl;
   const double unit = m.force_unit();
-  if (results.gradients.defined())
-    with_numbers(results.gradients, [&](const auto *g) {
+  if (results.edge_gradients)
+    tdn::with_numbers(*results.edge_gradients, [&](const auto *g) {
       for (int64_t row = 0; row < m.graph.n_owned(); row++) {
         double *fi = f[m.graph.center_atom(row)];
         for (int64_t e = m.graph.first_edge(row); e < m.graph.first_edge(row + 1); e++) {
@@ -133,8 +130,8 @@ void PairTDN::add_forces(const Results &results, double **f)
         }
       }
     });
-  if (results.direct.defined())
-    with_numbers(results.direct, [&](const auto *g) {
+  if (results.direct_forces)
+    tdn::with_numbers(*results.direct_forces, [&](const auto *g) {
       const double sign = m.forces == tdn::ForceKind::CORRECTION ? -unit : unit;
       for (int64_t row = 0; row < m.rows.n_owned(); row++)
         for (int k = 0; k < 3; k++) f[m.rows.atom_of_row(row)][k] += sign * g[3 * row + k];
@@ -147,9 +144,8 @@ void PairTDN::tally_energy(const Results &results)
 {
   const auto &m = *impl;
   if (m.forces == tdn::ForceKind::CORRECTION) return;
-  const double *energies = results.energies.const_data_ptr<double>();
   for (int64_t row = 0; row < m.rows.n_owned(); row++) {
-    const double energy = m.units.eV * energies[row];
+    const double energy = m.units.eV * results.atom_energies[row];
     if (eflag_global) eng_vdwl += energy;
     if (eflag_atom) eatom[m.rows.atom_of_row(row)] += energy;
   }
@@ -163,14 +159,14 @@ void PairTDN::tally_energy(const Results &results)
 void PairTDN::tally_virial(const Results &results)
 {
   auto &m = *impl;
-  if (!results.gradients.defined()) {
+  if (!results.edge_gradients) {
     if (comm->me == 0 && !m.warned_about_virial && !corrected())
       error->warning(FLERR,
                      "Pair style tdn: direct forces have no virial, pressure lacks their part");
     m.warned_about_virial = true;
     return;
   }
-  with_numbers(results.gradients, [&](const auto *g) {
+  tdn::with_numbers(*results.edge_gradients, [&](const auto *g) {
     for (int64_t e = 0; e < m.graph.n_edges(); e++, g += 3) {
       const int j = m.graph.neighbor_atom(e);
       const auto r = m.graph.vector(e);

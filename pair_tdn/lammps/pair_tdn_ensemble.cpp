@@ -13,6 +13,20 @@
 
 using namespace LAMMPS_NS;
 
+/* mean of one result over the models, in memory that is kept from step to step */
+
+static tdn::Rows mean_of(const std::vector<tdn::Rows> &members, std::vector<double> &mean)
+{
+  const auto &first = members.front();
+  mean.assign(first.size(), 0.0);
+  for (const auto &member : members)
+    tdn::with_numbers(member, [&](const auto *numbers) {
+      for (int64_t k = 0; k < first.size(); k++) mean[k] += numbers[k];
+    });
+  for (auto &number : mean) number /= static_cast<double>(members.size());
+  return {mean.data(), first.n, first.width, tdn::Precision::FLOAT64};
+}
+
 /* evaluates the other models too; with ensemble mean the results become the mean of all */
 
 void PairTDN::evaluate_ensemble(Results &results)
@@ -22,15 +36,16 @@ void PairTDN::evaluate_ensemble(Results &results)
     guarded([&] { all.push_back(evaluate(k)); }, false);
   if (impl->deviation_due()) tally_deviation(all);
   if (!impl->options.averages()) return;
-  const auto mean = [&](at::Tensor Results::*part) {
-    if (!(results.*part).defined()) return;
-    auto sum = at::zeros_like(results.*part, at::kDouble);
-    for (const auto &member : all) sum += member.*part;
-    results.*part = sum.div_(static_cast<double>(all.size()));
-  };
-  mean(&Results::energies);
-  mean(&Results::gradients);
-  mean(&Results::direct);
+  std::vector<tdn::Rows> energies, gradients, forces;
+  for (const auto &member : all) {
+    energies.push_back(impl->energies_of(member));
+    if (member.edge_gradients) gradients.push_back(*member.edge_gradients);
+    if (member.direct_forces) forces.push_back(*member.direct_forces);
+  }
+  mean_of(energies, impl->mean_energies);
+  results.atom_energies = impl->mean_energies.data();
+  if (!gradients.empty()) results.edge_gradients = mean_of(gradients, impl->mean_gradients);
+  if (!forces.empty()) results.direct_forces = mean_of(forces, impl->mean_direct_forces);
 }
 
 /* deviation_i = sqrt( < |F_i - <F_i>|^2 > ), the mean being over the models; force units */

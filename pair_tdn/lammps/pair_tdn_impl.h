@@ -32,14 +32,6 @@
 
 namespace LAMMPS_NS {
 
-/* of one model in one step, on the CPU; forces in the model's precision */
-
-struct PairTDN::Results {
-  at::Tensor energies;     // (n_owned) eV
-  at::Tensor gradients;    // (n_edges, 3) dE/dr_ij, eV/angstrom; undefined with forces direct
-  at::Tensor direct;       // (n_owned, 3) eV/angstrom; undefined with forces gradient
-};
-
 struct PairTDN::Impl {
   Impl(LAMMPS *lmp, Pair *pair) : exchange(lmp->world), rows(lmp, pair) {}
 
@@ -56,6 +48,9 @@ struct PairTDN::Impl {
   bool prepared = false;    // init_style() has seen these settings and this model
   bool stale = true;        // rows, plan and graph belong to another model or run
   bool warned_about_virial = false;
+
+  // mean of an ensemble's results
+  std::vector<double> mean_energies, mean_gradients, mean_direct_forces;
 
   // deviation of the forces of an ensemble
   std::vector<double> deviation;        // force units, by local index
@@ -74,28 +69,24 @@ struct PairTDN::Impl {
   bool warned_about_distance = false;
 
   std::optional<tdn::EvaluationCost> cost;
-  double memory_limit = 0;    // bytes of this rank, 0 when unknown
-  double peak_bytes = 0;      // of torch, in this run
-  double seconds = 0;         // in compute(), in this run
+  double memory_limit = 0;       // bytes of this rank, 0 when unknown
+  double temporary_bytes = 0;    // most in an evaluation of this run, beside what is kept
+  double seconds = 0;            // in compute(), in this run
   bool plan_printed = false;
 
   const tdn::ModelMetadata &metadata() const { return archives.front().metadata(); }
   int64_t n_remote() const { return exchange.plan().n_received(); }
   bool deviation_due() const { return deviation_read && (deviation_flag || !deviation_triggered); }
+  tdn::Rows energies_of(const tdn::Evaluation &results) const
+  {
+    return {results.atom_energies, rows.n_owned(), 1, tdn::Precision::FLOAT64};
+  }
   double memory_usage() const;        // bytes, without the evaluators' own
   double evaluators_bytes() const;    // kept from step to step
   double predicted_bytes() const;
   double cutoff() const { return metadata().cutoff * units.angstrom; }
   double force_unit() const { return units.eV / units.angstrom; }
 };
-
-/* call with a pointer to the numbers of a tensor, float or double */
-
-template <typename Callable> void with_numbers(const at::Tensor &tensor, Callable callable)
-{
-  if (tensor.scalar_type() == at::kDouble) callable(tensor.const_data_ptr<double>());
-  else callable(tensor.const_data_ptr<float>());
-}
 
 /* end all ranks from this one. Several ranks often fail in the same step: the lowest of them
    speaks for all, since the others leave it the time to. Before LAMMPS aborts, what it has printed
@@ -128,7 +119,7 @@ template <typename Callable> void PairTDN::guarded(Callable callable, bool on_al
   } catch (const std::bad_alloc &) {
     failure = OUT_OF_MEMORY;
   } catch (const std::exception &caught) {
-    failure = tdn::is_out_of_memory(caught.what()) ? OUT_OF_MEMORY : tdn::first_line(caught.what());
+    failure = caught.what();
   }
   int failed = failure.empty() ? 0 : 1, all_failed = 0;
   if (on_all_ranks) MPI_Allreduce(&failed, &all_failed, 1, MPI_INT, MPI_MIN, world);

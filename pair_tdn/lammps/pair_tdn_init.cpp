@@ -36,9 +36,9 @@ void PairTDN::init_style()
   check_direct_forces();
   auto &m = *impl;
   m.graph = tdn::NeighborGraph(m.metadata().cutoff, 1.0 / m.units.angstrom,
-                               m.metadata().n_elements(), m.evaluators.front()->dtype());
+                               m.metadata().n_elements(), m.evaluators.front()->precision());
   m.exchange.reset_statistics();
-  m.peak_bytes = m.seconds = 0;
+  m.temporary_bytes = m.seconds = 0;
   m.stale = true;
   m.prepared = true;
   neighbor->add_request(this, NeighConst::REQ_FULL);

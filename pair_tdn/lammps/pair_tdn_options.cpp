@@ -77,10 +77,10 @@ Options::Options(const std::vector<std::string> &words)
   }
 }
 
-at::ScalarType Options::dtype(const ModelMetadata &model) const
+Precision Options::model_precision(const ModelMetadata &model) const
 {
   if (precision == "model") return model.dtype;
-  return precision == "float32" ? at::kFloat : at::kDouble;
+  return precision == "float32" ? Precision::FLOAT32 : Precision::FLOAT64;
 }
 
 double Options::memory_limit() const

@@ -24,7 +24,7 @@ struct Options {
   std::string ensemble = "first";     ///< first or mean: which of several models drives
   std::string engine = "auto";        ///< auto, fused or script
 
-  at::ScalarType dtype(const ModelMetadata &model) const;
+  Precision model_precision(const ModelMetadata &model) const;
   bool removes_net_force() const { return net_force == "remove"; }
   bool averages() const { return ensemble == "mean"; }
   Wire wire_kind() const { return wire == "bfloat16" ? Wire::BFLOAT16 : Wire::MODEL; }

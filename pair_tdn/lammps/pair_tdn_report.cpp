@@ -97,7 +97,7 @@ void PairTDN::print_plan()
   double widths = 0.0;
   for (const auto width : model.layer_widths) widths += static_cast<double>(width);
   const double number =
-      static_cast<double>(m.exchange.bytes_per_number(m.evaluators.front()->dtype()));
+      static_cast<double>(m.exchange.bytes_per_number(m.evaluators.front()->precision()));
   const bool backward = m.forces != tdn::ForceKind::DIRECT;
   const bool head = m.forces != tdn::ForceKind::GRADIENT;
   const double per_step = number * (widths * (backward ? sent + remote : sent) +
@@ -123,8 +123,8 @@ void PairTDN::finish()
   auto &m = *impl;
   const auto &used = m.exchange.statistics();
   double mine[5] = {static_cast<double>(m.graph.n_owned()),
-                    m.peak_bytes + m.evaluators_bytes() + m.memory_usage(), m.seconds, used.seconds,
-                    used.seconds_waiting},
+                    m.temporary_bytes + m.evaluators_bytes() + m.memory_usage(), m.seconds,
+                    used.seconds, used.seconds_waiting},
          sum[5], most;
   MPI_Reduce(mine, sum, 5, MPI_DOUBLE, MPI_SUM, 0, world);
   MPI_Reduce(&mine[1], &most, 1, MPI_DOUBLE, MPI_MAX, 0, world);
@@ -154,6 +154,8 @@ double PairTDN::Impl::memory_usage() const
 {
   double bytes = graph.memory_usage() + rows.memory_usage() + exchange.memory_usage();
   for (const auto &archive : archives) bytes += archive.memory_usage();
-  return bytes +
-         static_cast<double>((deviation.capacity() + member_forces.capacity()) * sizeof(double));
+  return bytes + static_cast<double>((deviation.capacity() + member_forces.capacity() +
+                                      mean_energies.capacity() + mean_gradients.capacity() +
+                                      mean_direct_forces.capacity()) *
+                                     sizeof(double));
 }

@@ -33,12 +33,12 @@ void PairTDN::check_types()
 
 /* index of the first number that is none, -1 when all are */
 
-static int64_t first_not_finite(const at::Tensor &tensor)
+static int64_t first_not_finite(const std::optional<tdn::Rows> &rows)
 {
-  if (!tensor.defined()) return -1;
+  if (!rows) return -1;
   int64_t found = -1;
-  with_numbers(tensor, [&](const auto *values) {
-    for (int64_t k = 0; k < tensor.numel() && found < 0; k++)
+  tdn::with_numbers(*rows, [&](const auto *values) {
+    for (int64_t k = 0; k < rows->size() && found < 0; k++)
       if (!std::isfinite(values[k])) found = k;
   });
   return found;
@@ -51,12 +51,12 @@ void PairTDN::check_finite(const Results &results)
   const auto &m = *impl;
   const char *what = "force";
   int i = -1;
-  if (const auto k = first_not_finite(results.energies); k >= 0) {
+  if (const auto k = first_not_finite(m.energies_of(results)); k >= 0) {
     what = "energy";
     i = m.rows.atom_of_row(k);
-  } else if (const auto e = first_not_finite(results.gradients); e >= 0) {
+  } else if (const auto e = first_not_finite(results.edge_gradients); e >= 0) {
     i = m.graph.center_atom(m.graph.row_of_edge(e / 3));
-  } else if (const auto d = first_not_finite(results.direct); d >= 0) {
+  } else if (const auto d = first_not_finite(results.direct_forces); d >= 0) {
     i = m.rows.atom_of_row(d / 3);
   }
   if (i >= 0)

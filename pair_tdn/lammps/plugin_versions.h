@@ -1,8 +1,6 @@
 // Comparison of the versions a plugin was built with and is loaded into.
 #pragma once
 
-#include "engine/device.h"
-
 #include <cstdlib>
 #include <string>
 
@@ -23,10 +21,6 @@ inline std::string version_mismatch(const std::string &version, const std::strin
   if (update >= 0 && update != TDN_LAMMPS_UPDATE)
     return "the plugin was built for update " + std::to_string(TDN_LAMMPS_UPDATE) + " of LAMMPS " +
            built + " but this is update " + std::to_string(update) + cure;
-  const std::string full = loaded_torch_version(), torch = full.substr(0, full.find('+'));
-  if (!torch.empty() && torch != TDN_TORCH_VERSION)
-    return "the plugin was built for torch " TDN_TORCH_VERSION " but torch " + torch +
-           " is loaded" + cure;
   return {};
 }
 

@@ -1,7 +1,7 @@
 /* ----------------------------------------------------------------------
    Registers pair_style tdn with LAMMPS. A binary plugin fits only the
-   LAMMPS and the libtorch it was built with; others are refused when the
-   style is used, so that runs without it are left alone.
+   LAMMPS it was built with; others are refused when the style is used, so
+   that runs without it are left alone.
 ------------------------------------------------------------------------- */
 
 #include "lammpsplugin_abi.h"

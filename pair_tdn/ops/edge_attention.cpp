@@ -1,5 +1,7 @@
 #include "edge_attention.h"
 
+#include "engine/cpu/weights.h"
+
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 
@@ -11,10 +13,10 @@ namespace {
 template <typename T> class EdgeCall {
  public:
   EdgeCall(const EdgeOperands &edges, const NamedTensors &weights)
-      : kernels_(fused::kernels<T>()), packer_(weights, kernels_, weights.at("query")),
-        layer_(packer_.edge_layer("")), n_owned_(edges.center.size(0)),
-        n_edges_(edges.neighbor.size(0)), rows_(padded(edges.rows)), center_(padded(edges.center)),
-        first_(edges.first_edge.to(at::kLong).contiguous()),
+      : kernels_(fused::kernels<T>()), weights_(arrays_of(weights)),
+        packer_(weights_, kernels_, "query"), layer_(packer_.edge_layer("")),
+        n_owned_(edges.center.size(0)), n_edges_(edges.neighbor.size(0)), rows_(padded(edges.rows)),
+        center_(padded(edges.center)), first_(edges.first_edge.to(at::kLong).contiguous()),
         neighbor_(edges.neighbor.to(at::kInt).contiguous()),
         slot_(edges.slot.to(at::kInt).contiguous()), vectors_(edges.vectors.contiguous()),
         slots_(at::arange(layer_.radial.n_slots, at::kInt)),
@@ -46,6 +48,7 @@ template <typename T> class EdgeCall {
 
  private:
   const fused::Kernels<T> &kernels_;
+  const NamedArrays weights_;
   WeightPacker<T> packer_;
   const fused::Layer<T> layer_;
   const int64_t n_owned_, n_edges_;

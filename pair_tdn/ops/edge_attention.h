@@ -1,9 +1,9 @@
 // The whole edge work of a layer as one operator, and its vector-Jacobian product as a second one:
 // the kernels that the fused engine runs, on plain tensors. For tests and for other programs; the
-// engine itself calls the kernels on packed weights. See fused/edge_work.h for the formulas.
+// engine itself calls the kernels on packed weights. See engine/cpu/edge_work.h for the formulas.
 #pragma once
 
-#include "engine/cpu/weights.h"
+#include "named_tensors.h"
 
 #include <tuple>
 

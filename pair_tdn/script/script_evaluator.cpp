@@ -4,8 +4,14 @@
 #include "script_evaluator.h"
 
 #include "archive/archive_schema.h"
+#include "host_exchange.h"
+#include "memory_meter.h"
+#include "script_module.h"
+#include "torch_errors.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
@@ -38,6 +44,25 @@ Tensors pull_back(const Tensors &outputs, const Tensors &gradients, const Tensor
   for (size_t k = 0; k < inputs.size(); ++k)
     if (!result[k].defined()) result[k] = at::zeros_like(inputs[k]);
   return result;
+}
+
+/// An array of the graph as a tensor, without a copy.
+Tensor tensor_of(const void *numbers, at::IntArrayRef shape, at::ScalarType dtype)
+{
+  // from_blob must not see the null pointer of an empty array
+  if (shape[0] == 0) return at::empty(shape, at::TensorOptions().dtype(dtype));
+  return at::from_blob(const_cast<void *>(numbers), shape, at::TensorOptions().dtype(dtype));
+}
+
+Tensor centers_of(const NeighborGraph::View &graph)
+{
+  const auto first = tensor_of(graph.first_edge, {graph.n_owned + 1}, at::kLong);
+  return at::arange(graph.n_owned, at::kLong).repeat_interleave(first.diff(), 0, graph.n_edges);
+}
+
+Rows rows_of(const Tensor &tensor, Precision precision)
+{
+  return {tensor.data_ptr(), tensor.size(0), tensor.size(1), precision};
 }
 
 }    // namespace
@@ -93,7 +118,7 @@ struct ScriptEvaluator::Pass {
     Layer layer;
     layer.x = leaf(input, recorded);
     layer.sent = module.get_method(schema::SEND)({layer.x}).toTensor();
-    layer.rows = leaf(exchange.forward(layer.sent.detach()), recorded);
+    layer.rows = leaf(exchange_forward(exchange, layer.sent.detach()), recorded);
     layer.out = module
                     .get_method(schema::UPDATE)({layer.x, layer.rows, graph.center, graph.neighbor,
                                                  graph.pair, feature_leaves})
@@ -123,7 +148,7 @@ struct ScriptEvaluator::Pass {
   {
     const c10::AutoGradMode off(false);
     auto head = model.module_.attr(schema::FORCE_HEAD).toModule();
-    const auto rows = exchange.forward(head.get_method(schema::SEND)({last}).toTensor());
+    const auto rows = exchange_forward(exchange, head.get_method(schema::SEND)({last}).toTensor());
     return head
         .get_method(schema::FORCES)(
             {last, rows, graph.center, graph.neighbor, graph.pair, feature_leaves})
@@ -146,7 +171,7 @@ struct ScriptEvaluator::Pass {
   {
     const auto by = pull_back_segment(layer.out, gradient, {layer.x, layer.rows});
     layer.out.reset();
-    const auto sent = exchange.adjoint(by[1]);
+    const auto sent = exchange_adjoint(exchange, by[1]);
     return by[0] + pull_back({layer.sent}, {sent}, {layer.x})[0];
   }
 
@@ -172,33 +197,74 @@ struct ScriptEvaluator::Pass {
 };
 
 ScriptEvaluator::ScriptEvaluator(const ModelArchive &archive, const EvaluatorOptions &options)
-    : Evaluator(options.species), device_(options.device), dtype_(options.dtype),
-      module_(archive.load(device_, dtype_))
+    : Evaluator(options.species), device_(options.device), precision_(options.precision),
+      module_(load_module(archive, device_of(device_), dtype_of(precision_)))
 {
   const auto list = module_.attr(schema::LAYERS).toModule();
   for (int k = 0; k < archive.metadata().n_layers(); ++k)
     layers_.push_back(list.attr(std::to_string(k)).toModule());
 }
 
-Evaluation ScriptEvaluator::evaluate(const NeighborGraph::Tensors &graph, FeatureExchange &exchange,
+Evaluation ScriptEvaluator::evaluate(const NeighborGraph::View &graph, FeatureExchange &exchange,
                                      ForceKind kind)
+{
+  if (n_threads() > 0) at::set_num_threads(n_threads());
+  MemoryMeter meter;
+  results_ = {};    // where the meter sees it
+  meter.reset();
+  results_ = with_our_errors([&] { return run(graph, exchange, kind); });
+  temporary_bytes_ = std::max(0.0, static_cast<double>(meter.peak()) - kept_bytes());
+  Evaluation out;
+  out.atom_energies = results_.energies.mutable_data_ptr<double>();
+  if (results_.gradients.defined()) out.edge_gradients = rows_of(results_.gradients, precision_);
+  if (results_.forces.defined()) out.direct_forces = rows_of(results_.forces, precision_);
+  return out;
+}
+
+ScriptEvaluator::Results ScriptEvaluator::run(const NeighborGraph::View &graph,
+                                              FeatureExchange &exchange, ForceKind kind)
 {
   // Specialization by the profiling executor makes the first calls slow and gains nothing here.
   torch::jit::GraphOptimizerEnabledGuard no_optimizer(false);
   const bool recorded = kind != ForceKind::DIRECT;
   c10::AutoGradMode mode(recorded);
-  const Graph here{.species = graph.species.to(device_),
-                   .center = graph.center().to(device_),
-                   .neighbor = graph.neighbor.to(device_, at::kLong),
-                   .pair = graph.pair.to(device_, at::kLong),
-                   .vectors = graph.vectors.to(device_, dtype_)};
+  const auto device = device_of(device_);
+  const auto vectors = tensor_of(graph.vectors, {graph.n_edges, 3}, dtype_of(graph.precision));
+  const Graph here{.species = tensor_of(graph.species, {graph.n_owned}, at::kLong).to(device),
+                   .center = centers_of(graph).to(device),
+                   .neighbor =
+                       tensor_of(graph.neighbor, {graph.n_edges}, at::kInt).to(device, at::kLong),
+                   .pair = tensor_of(graph.pair, {graph.n_edges}, at::kInt).to(device, at::kLong),
+                   .vectors = vectors.to(device, dtype_of(precision_))};
   Pass pass(*this, here, exchange, recorded);
   pass.forward();
-  Evaluation result;
-  result.atom_energies = pass.energies.detach();
-  if (kind != ForceKind::GRADIENT) result.direct_forces = pass.direct_forces();
-  if (recorded) result.edge_gradients = pass.backward();
-  return result;
+  const auto on_host = [](const Tensor &tensor, at::ScalarType dtype) {
+    return tensor.detach().to(at::kCPU, dtype).contiguous();
+  };
+  Results out;
+  if (kind != ForceKind::GRADIENT) out.forces = on_host(pass.direct_forces(), dtype_of(precision_));
+  if (recorded) out.gradients = on_host(pass.backward(), dtype_of(precision_));
+  out.energies = on_host(pass.energies, at::kDouble);
+  return out;
+}
+
+std::string ScriptEvaluator::library() const
+{
+  return "torch " TDN_TORCH_VERSION;
+}
+
+double ScriptEvaluator::kept_bytes() const
+{
+  double bytes = 0;
+  for (const auto *tensor : {&results_.energies, &results_.gradients, &results_.forces})
+    if (tensor->defined()) bytes += static_cast<double>(tensor->nbytes());
+  return bytes;
+}
+
+void ScriptEvaluator::release()
+{
+  const MemoryMeter meter;    // torch forgets the blocks whose end a meter sees
+  results_ = {};
 }
 
 }    // namespace tdn

@@ -12,20 +12,33 @@ class ScriptEvaluator : public Evaluator {
  public:
   ScriptEvaluator(const ModelArchive &archive, const EvaluatorOptions &options);
 
-  Evaluation evaluate(const NeighborGraph::Tensors &graph, FeatureExchange &exchange,
+  Evaluation evaluate(const NeighborGraph::View &graph, FeatureExchange &exchange,
                       ForceKind kind) override;
-  c10::Device device() const override { return device_; }
-  at::ScalarType dtype() const override { return dtype_; }
+  Device device() const override { return device_; }
+  Precision precision() const override { return precision_; }
   std::string name() const override { return "script"; }
+  std::string library() const override;
+  double kept_bytes() const override;
+  double temporary_bytes() const override { return temporary_bytes_; }
+  void release() override;
 
  private:
-  c10::Device device_;
-  at::ScalarType dtype_;
+  Device device_;
+  Precision precision_;
   torch::jit::Module module_;
   std::vector<torch::jit::Module> layers_;
 
   struct Graph;
   struct Pass;    // the tensors of one evaluation
+
+  /// On the host, what the last evaluation gave.
+  struct Results {
+    at::Tensor energies, gradients, forces;
+  };
+  Results results_;
+  double temporary_bytes_ = 0;
+
+  Results run(const NeighborGraph::View &graph, FeatureExchange &exchange, ForceKind kind);
 };
 
 }    // namespace tdn

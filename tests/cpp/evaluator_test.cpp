@@ -5,26 +5,26 @@
 #include "check.h"
 #include "engine/cost_probe.h"
 #include "engine/evaluator.h"
-#include "engine/memory_meter.h"
+#include "exchange/local_exchange.h"
 #include "neighbor_fixture.h"
 
-#include <ATen/Functions.h>
-#include <ATen/TensorOperators.h>
+#include <numeric>
 
 namespace {
 
 using tdn::ForceKind;
 
 struct Model {
-  explicit Model(const std::string &name, at::ScalarType dtype = at::kDouble)
+  explicit Model(const std::string &name, tdn::Precision precision = tdn::Precision::FLOAT64)
       : archive(tdn::ModelArchive::open(check::archives + "/" + name + "-float64.tdn.pt")),
-        evaluator(tdn::make_evaluator(archive, {.dtype = dtype, .species = {}}))
+        evaluator(
+            tdn::make_evaluator(archive, {.device = {}, .precision = precision, .species = {}}))
   {
   }
 
   tdn::NeighborGraph graph_of(const Atoms &atoms) const
   {
-    tdn::NeighborGraph graph(archive.metadata().cutoff, 1.0, 2, evaluator->dtype());
+    tdn::NeighborGraph graph(archive.metadata().cutoff, 1.0, 2, evaluator->precision());
     graph.build(atoms.view());
     return graph;
   }
@@ -32,12 +32,14 @@ struct Model {
   tdn::Evaluation evaluate(const tdn::NeighborGraph &graph, ForceKind kind = ForceKind::GRADIENT)
   {
     tdn::LocalExchange exchange(graph.n_owned());
-    return evaluator->evaluate(graph.tensors(), exchange, kind);
+    return evaluator->evaluate(graph.view(), exchange, kind);
   }
 
   double energy(const Atoms &atoms)
   {
-    return evaluate(graph_of(atoms)).atom_energies.sum().item<double>();
+    const auto graph = graph_of(atoms);
+    const double *energies = evaluate(graph).atom_energies;
+    return std::accumulate(energies, energies + graph.n_owned(), 0.0);
   }
 
   tdn::ModelArchive archive;
@@ -50,12 +52,13 @@ Atoms cluster()
 }
 
 /// dE/dr of every atom, from the gradients of the edges.
-std::vector<double> gradient(const tdn::NeighborGraph &graph, const at::Tensor &edge_gradients)
+std::vector<double> gradient(const tdn::NeighborGraph &graph, const tdn::Evaluation &evaluation)
 {
   std::vector<double> out(3 * graph.n_owned());
+  const auto *edge_gradients = static_cast<const double *>(evaluation.edge_gradients->data);
   for (int64_t e = 0; e < graph.n_edges(); ++e)
     for (int k = 0; k < 3; ++k) {
-      const auto g = edge_gradients[e][k].item<double>();
+      const double g = edge_gradients[3 * e + k];
       out[3 * graph.neighbor_atom(e) + k] += g;
       out[3 * graph.center_atom(graph.row_of_edge(e)) + k] -= g;
     }
@@ -82,7 +85,7 @@ void check_gradient(const std::string &name)
   Model model(name);
   auto atoms = cluster();
   const auto graph = model.graph_of(atoms);
-  const auto found = gradient(graph, model.evaluate(graph).edge_gradients);
+  const auto found = gradient(graph, model.evaluate(graph));
   const double h = 1e-4;
   for (size_t k = 0; k < found.size(); ++k) {
     const double x = atoms.coordinates[k];
@@ -102,7 +105,7 @@ CASE(evaluator_gives_the_energy_of_the_formula)
   Model model("pair");
   const auto atoms = cluster();
   EXPECT_CLOSE(model.energy(atoms), pair_energy(atoms), 1e-12 * std::abs(pair_energy(atoms)));
-  Model single("pair", at::kFloat);
+  Model single("pair", tdn::Precision::FLOAT32);
   EXPECT_CLOSE(single.energy(atoms), pair_energy(atoms), 1e-5 * std::abs(pair_energy(atoms)));
 }
 
@@ -121,10 +124,10 @@ CASE(evaluator_of_no_atoms)
   for (const auto kind : {ForceKind::GRADIENT, ForceKind::DIRECT, ForceKind::CORRECTION}) {
     Model model("message");
     const auto result = model.evaluate(model.graph_of(Atoms(0, 0, 1.0, 5.0)), kind);
-    EXPECT_EQUAL(result.atom_energies.numel(), 0);
-    EXPECT_EQUAL(result.edge_gradients.defined(), kind != ForceKind::DIRECT);
-    EXPECT_EQUAL(result.direct_forces.defined(), kind != ForceKind::GRADIENT);
-    if (result.edge_gradients.defined()) EXPECT_EQUAL(result.edge_gradients.numel(), 0);
+    EXPECT_EQUAL(result.edge_gradients.has_value(), kind != ForceKind::DIRECT);
+    EXPECT_EQUAL(result.direct_forces.has_value(), kind != ForceKind::GRADIENT);
+    if (result.edge_gradients) EXPECT_EQUAL(result.edge_gradients->size(), 0);
+    if (result.direct_forces) EXPECT_EQUAL(result.direct_forces->size(), 0);
   }
 }
 
@@ -135,10 +138,9 @@ CASE(evaluator_of_atoms_without_edges)
   atoms.type = {1, 2, 1};
   const auto result = model.evaluate(model.graph_of(atoms));
   const double expected[] = {0.3 * 0.3 - 1, 0.5 * 0.5 - 2, 0.3 * 0.3 - 1};
-  for (int k = 0; k < 3; ++k)
-    EXPECT_CLOSE(result.atom_energies[k].item<double>(), expected[k], 1e-15);
-  EXPECT_EQUAL(result.edge_gradients.size(0), 0);
-  EXPECT_EQUAL(result.edge_gradients.size(1), 3);
+  for (int k = 0; k < 3; ++k) EXPECT_CLOSE(result.atom_energies[k], expected[k], 1e-15);
+  EXPECT_EQUAL(result.edge_gradients->n, 0);
+  EXPECT_EQUAL(result.edge_gradients->width, 3);
 }
 
 CASE(evaluator_repeats_itself_exactly)
@@ -151,16 +153,24 @@ CASE(evaluator_repeats_itself_exactly)
 
 CASE(local_exchange_copies_rows_and_adds_them_up)
 {
-  const auto map = at::tensor(std::vector<int64_t>{0, 1, 2, 2, 0, 2});
+  const std::vector<int64_t> map{0, 1, 2, 2, 0, 2};
   tdn::LocalExchange exchange(3, map);
-  const auto x = at::randn({3, 4}, at::kDouble), y = at::randn({6, 4}, at::kDouble);
-  const auto rows = exchange.forward(x);
   EXPECT_EQUAL(exchange.n_rows(), 6);
-  for (int k = 0; k < 6; ++k) EXPECT(rows[k].equal(x[map[k].item<int64_t>()]));
-  const double one = (rows * y).sum().item<double>();
-  EXPECT_CLOSE((x * exchange.adjoint(y)).sum().item<double>(), one, 1e-12);
+  std::mt19937 random(1);
+  std::vector<double> rows(24), gradient(24);
+  for (auto *numbers : {&rows, &gradient})
+    for (auto &x : *numbers) x = random() / 4294967296.0;
+  exchange.fill({rows.data(), 6, 4, tdn::Precision::FLOAT64});
+  for (size_t k = 0; k < 24; ++k) EXPECT_EQUAL(rows[k], rows[4 * map[k / 4] + k % 4]);
+  const double one = std::inner_product(rows.begin(), rows.end(), gradient.begin(), 0.0);
+  exchange.fold({gradient.data(), 6, 4, tdn::Precision::FLOAT64});
+  EXPECT_CLOSE(std::inner_product(rows.begin(), rows.begin() + 12, gradient.begin(), 0.0), one,
+               1e-12);
+  EXPECT(exchange.shared_rows() == (std::vector<int64_t>{0, 2}));
   EXPECT_THROWS(tdn::Error, "fewer rows than there are owned atoms", tdn::LocalExchange(7, map));
-  EXPECT_THROWS(tdn::Error, "moves owned atoms", tdn::LocalExchange(3, map.flip(0)));
+  EXPECT_THROWS(tdn::Error, "moves owned atoms", tdn::LocalExchange(3, {2, 1, 0}));
+  EXPECT_THROWS(tdn::Error, "names row 3 but only rows 0 to 2",
+                tdn::LocalExchange(3, {0, 1, 2, 3}));
 }
 
 /// A graph 30 times as large as the largest that was probed, with and without remote atoms.
@@ -174,11 +184,12 @@ CASE(probe_predicts_the_peak_memory_of_larger_graphs)
       const auto n_edges = static_cast<double>(graph.n_edges());
       const auto cost = tdn::probe_cost(*model.evaluator, model.archive.metadata(),
                                         ForceKind::GRADIENT, n_edges / 3000);
-      tdn::LocalExchange exchange(3000, at::arange(3000 + n_ghosts, at::kLong).remainder(3000));
-      const auto tensors = graph.tensors();
-      const tdn::MemoryMeter meter;
-      model.evaluator->evaluate(tensors, exchange, ForceKind::GRADIENT);
-      const double share = cost.bytes(3000, n_ghosts, n_edges) / static_cast<double>(meter.peak());
+      std::vector<int64_t> map(3000 + n_ghosts);
+      for (size_t k = 0; k < map.size(); ++k) map[k] = static_cast<int64_t>(k) % 3000;
+      tdn::LocalExchange exchange(3000, map);
+      model.evaluator->evaluate(graph.view(), exchange, ForceKind::GRADIENT);
+      const double used = model.evaluator->temporary_bytes() + model.evaluator->kept_bytes();
+      const double share = cost.bytes(3000, n_ghosts, n_edges) / used;
       EXPECT_CLOSE(share, 1.0, 0.05);
       EXPECT(cost.seconds(3000, n_ghosts, n_edges) > 0);
     }

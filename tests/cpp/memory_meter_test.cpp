@@ -1,7 +1,7 @@
 // The meter against allocations of known size.
 
 #include "check.h"
-#include "engine/memory_meter.h"
+#include "script/memory_meter.h"
 
 #include <ATen/Functions.h>
 
@@ -59,4 +59,20 @@ CASE(meters_can_be_nested)
   EXPECT_EQUAL(outer.peak(), 1 << 10);    // the innermost meter counts
   bytes(1 << 11);
   EXPECT_EQUAL(outer.peak(), 1 << 11);
+}
+
+/// As the script engine does with the results of the evaluation before.
+CASE(meter_counts_from_the_last_reset)
+{
+  at::Tensor kept;
+  {
+    const tdn::MemoryMeter meter;
+    kept = bytes(1 << 20);
+  }
+  tdn::MemoryMeter meter;
+  kept.reset();
+  meter.reset();
+  EXPECT_EQUAL(meter.peak(), 0);
+  const auto next = bytes(1 << 12);
+  EXPECT_EQUAL(meter.peak(), 1 << 12);
 }

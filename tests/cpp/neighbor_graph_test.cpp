@@ -3,8 +3,6 @@
 #include "check.h"
 #include "neighbor_fixture.h"
 
-#include <ATen/Functions.h>
-
 #include <algorithm>
 #include <tuple>
 
@@ -13,9 +11,9 @@ namespace {
 constexpr double CUTOFF = 3.0;
 
 tdn::NeighborGraph graph_of(const Atoms &atoms, double angstrom = 1.0,
-                            at::ScalarType dtype = at::kDouble)
+                            tdn::Precision precision = tdn::Precision::FLOAT64)
 {
-  tdn::NeighborGraph graph(CUTOFF, angstrom, 2, dtype);
+  tdn::NeighborGraph graph(CUTOFF, angstrom, 2, precision);
   graph.build(atoms.view());
   return graph;
 }
@@ -53,24 +51,25 @@ CASE(graph_has_the_edges_of_all_pairs)
   }
 }
 
-CASE(graph_tensors_describe_the_edges)
+CASE(graph_view_describes_the_edges)
 {
   const Atoms atoms(20, 10, 7.0, 5.0);
   const auto graph = graph_of(atoms);
-  const auto tensors = graph.tensors();
-  EXPECT_EQUAL(tensors.species.size(0), 20);
-  EXPECT_EQUAL(tensors.vectors.scalar_type(), at::kDouble);
+  const auto seen = graph.view();
+  EXPECT_EQUAL(seen.n_owned, 20);
+  EXPECT_EQUAL(seen.n_edges, graph.n_edges());
+  EXPECT(seen.precision == tdn::Precision::FLOAT64);
+  const auto *vectors = static_cast<const double *>(seen.vectors);
   const auto species = [&](int atom) { return atoms.type[atom] - 1; };
-  for (int row = 0; row < 20; ++row)
-    EXPECT_EQUAL(tensors.species[row].item<int64_t>(), species(row));
+  for (int row = 0; row < 20; ++row) EXPECT_EQUAL(seen.species[row], species(row));
   for (int64_t e = 0; e < graph.n_edges(); ++e) {
     const int i = graph.center_atom(graph.row_of_edge(e)), j = graph.neighbor_atom(e);
-    EXPECT_EQUAL(tensors.center()[e].item<int64_t>(), i);
-    EXPECT_EQUAL(tensors.neighbor[e].item<int>(), j);
-    EXPECT_EQUAL(tensors.pair[e].item<int>(), 2 * species(i) + species(j));
+    EXPECT(seen.first_edge[i] <= e && e < seen.first_edge[i + 1]);
+    EXPECT_EQUAL(seen.neighbor[e], j);
+    EXPECT_EQUAL(seen.pair[e], 2 * species(i) + species(j));
     for (int k = 0; k < 3; ++k) {
       const double expected = atoms.positions[j][k] - atoms.positions[i][k];
-      EXPECT_EQUAL(tensors.vectors[e][k].item<double>(), expected);
+      EXPECT_EQUAL(vectors[3 * e + k], expected);
       EXPECT_EQUAL(graph.vector(e)[k], expected);
     }
   }
@@ -84,12 +83,12 @@ CASE(graph_centers_follow_ilist)
   for (int row = 0; row < 3; ++row) atoms.row_of_atom[atoms.ilist[row]] = row;
   const auto graph = graph_of(atoms);
   EXPECT(graph.n_edges() > 0);
-  const auto tensors = graph.tensors();
+  const auto seen = graph.view();
   for (int64_t e = 0; e < graph.n_edges(); ++e) {
-    const auto row = tensors.center()[e].item<int64_t>();
-    EXPECT_EQUAL(graph.row_of_edge(e), row);
+    const auto row = graph.row_of_edge(e);
+    EXPECT(seen.first_edge[row] <= e && e < seen.first_edge[row + 1]);
     EXPECT_EQUAL(atoms.ilist[row], graph.center_atom(row));
-    EXPECT_EQUAL(atoms.ilist[tensors.neighbor[e].item<int>()], graph.neighbor_atom(e));
+    EXPECT_EQUAL(atoms.ilist[seen.neighbor[e]], graph.neighbor_atom(e));
   }
 }
 
@@ -162,12 +161,11 @@ CASE(graph_of_no_atoms_and_of_no_edges)
 {
   for (const int n_atoms : {0, 1}) {
     const auto graph = graph_of(Atoms(n_atoms, 0, 1.0, 5.0));
-    const auto tensors = graph.tensors();
     EXPECT_EQUAL(graph.n_owned(), n_atoms);
     EXPECT_EQUAL(graph.n_edges(), 0);
-    EXPECT_EQUAL(tensors.species.numel(), n_atoms);
-    EXPECT_EQUAL(tensors.vectors.size(0), 0);
-    EXPECT_EQUAL(tensors.vectors.size(1), 3);
+    EXPECT_EQUAL(graph.view().n_owned, n_atoms);
+    EXPECT_EQUAL(graph.view().n_edges, 0);
+    EXPECT_EQUAL(graph.view().first_edge[n_atoms], 0);
     for (const auto &pair : graph.closest()) EXPECT(std::isinf(pair.squared));
   }
 }
@@ -186,14 +184,14 @@ CASE(graph_in_engine_units_and_single_precision)
 {
   constexpr double BOHR = 0.529177210903;
   const Atoms atoms(20, 0, 10.0, 9.0);
-  const auto graph = graph_of(atoms, BOHR, at::kFloat);
+  const auto graph = graph_of(atoms, BOHR, tdn::Precision::FLOAT32);
   EXPECT(pairs_of(graph) == all_pairs(atoms, CUTOFF / BOHR));
-  const auto vectors = graph.tensors().vectors;
-  EXPECT_EQUAL(vectors.scalar_type(), at::kFloat);
+  EXPECT(graph.view().precision == tdn::Precision::FLOAT32);
+  const auto *vectors = static_cast<const float *>(graph.view().vectors);
   for (int64_t e = 0; e < graph.n_edges(); ++e) {
     const int i = graph.center_atom(graph.row_of_edge(e)), j = graph.neighbor_atom(e);
     const double expected = (atoms.positions[j][0] - atoms.positions[i][0]) * BOHR;
-    EXPECT_EQUAL(vectors[e][0].item<float>(), static_cast<float>(expected));
+    EXPECT_EQUAL(vectors[3 * e], static_cast<float>(expected));
     EXPECT_EQUAL(graph.vector(e)[0], static_cast<double>(static_cast<float>(expected)));
   }
 }

@@ -43,8 +43,8 @@ CASE(options_are_read)
   EXPECT(options.wire_kind() == tdn::Wire::BFLOAT16);
   EXPECT(options.removes_net_force());
   EXPECT(options.averages());
-  EXPECT_EQUAL(options.dtype(model("\"gradient\"")), at::kDouble);
-  EXPECT_EQUAL(Options().dtype(model("\"gradient\"")), at::kFloat);
+  EXPECT(options.model_precision(model("\"gradient\"")) == tdn::Precision::FLOAT64);
+  EXPECT(Options().model_precision(model("\"gradient\"")) == tdn::Precision::FLOAT32);
 }
 
 CASE(options_memory_in_megabytes)

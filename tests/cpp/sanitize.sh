@@ -28,7 +28,7 @@ programs=$build/tests/cpp
 "$bin/cmake" -S "$root" -B "$build" -G Ninja -DCMAKE_MAKE_PROGRAM="$bin/ninja" -DPython_EXECUTABLE="$python" \
   -DTDN_BUILD_TESTS=ON -DTDN_BUILD_PLUGIN=OFF -DTDN_BUILD_PYTHON=OFF \
   -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="$flags"
-"$bin/cmake" --build "$build" --target tdn_tests tdn_mpi_tests
+"$bin/cmake" --build "$build" --target tdn_tests tdn_torch_tests tdn_mpi_tests tdn_script
 archives=$(mktemp -d)
 trap 'rm -rf "$archives"' EXIT
 PYTHONPATH= "$python" "$root/tests/archives/make_archives.py" "$archives" >/dev/null
@@ -48,6 +48,7 @@ check() {
   "$@" || { echo "== failed with status $?" >&2; failed=1; }
 }
 check $wrap "$programs/tdn_tests" "$archives"
+check $wrap "$programs/tdn_torch_tests" "$archives"
 for n in 1 2 4; do
   check "$bin/mpirun" -n $n $wrap "$programs/tdn_mpi_tests"
 done

@@ -25,7 +25,7 @@ def cases(program: str) -> list[str]:
 @pytest.fixture(scope="session")
 def programs() -> Path:
     """Folder of the programs."""
-    return build("tdn_tests", "tdn_mpi_tests")
+    return build("tdn_tests", "tdn_torch_tests", "tdn_mpi_tests", "tdn_script")
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +35,12 @@ def serial(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     for name in ("pair", "message"):
         make_archive(name, "float64", folder)
     return launch([str(programs / "tdn_tests"), str(folder)], 1, folder, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def torch_cases(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All cases of what belongs to torch."""
+    return launch([str(programs / "tdn_torch_tests"), "."], 1, tmp_path_factory.mktemp("cpp-torch"), timeout=300)
 
 
 @pytest.fixture(scope="session")
@@ -49,12 +55,17 @@ def test_serial(serial: Run, case: str):
     assert f"ok {case}" in serial.output.splitlines(), serial.output
 
 
+@pytest.mark.parametrize("case", cases("tdn_torch_tests"))
+def test_torch(torch_cases: Run, case: str):
+    assert f"ok {case}" in torch_cases.output.splitlines(), torch_cases.output
+
+
 @pytest.mark.parametrize("n_ranks", RANKS)
 @pytest.mark.parametrize("case", cases("tdn_mpi_tests"))
 def test_parallel(parallel: dict[int, Run], case: str, n_ranks: int):
     assert f"ok {case}" in parallel[n_ranks].output.splitlines(), parallel[n_ranks].output
 
 
-def test_programs_end_with_success(serial: Run, parallel: dict[int, Run]):
+def test_programs_end_with_success(serial: Run, torch_cases: Run, parallel: dict[int, Run]):
     """A crash after the last case counts too."""
-    assert [run.returncode for run in (serial, *parallel.values())] == [0] * (1 + len(RANKS))
+    assert [run.returncode for run in (serial, torch_cases, *parallel.values())] == [0] * (2 + len(RANKS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from test_fused_twin import ELEMENTS, arguments, gradient, make_model
 from torch import Tensor
 
 from tdn.data.graph import Graph
+from tdn.deploy.deployed import evaluate
 from tdn.deploy.fused import EagerTwin
 from tdn.deploy.label import make_label
 from tdn.deploy.rewrite import deployable
@@ -86,7 +87,8 @@ class Case:
         """With the kernels that the environment asks for."""
         from tdn import _core
 
-        return _core.Evaluator(str(self.archive), dtype=dtype, engine=engine, **options)
+        name = str(dtype).removeprefix("torch.")
+        return _core.Evaluator(str(self.archive), dtype=name, engine=engine, **options)
 
     def engine(self, dtype: torch.dtype = torch.float64) -> Any:
         """The same for the same kernels; making one takes longer than a test."""
@@ -97,9 +99,9 @@ class Case:
 
     def evaluate(self, engine: Any, graph: Graph, dtype: torch.dtype = torch.float64, **options: Any) -> Results:
         """Gradients, and direct forces of a model that has them."""
-        given = (graph.species, graph.center, graph.neighbor, graph.vectors.to(dtype))
-        energies, gradients, _ = engine.evaluate(*given, **options)
-        direct = engine.evaluate(*given, direct=True, **options)[2] if self.model.config.direct_forces else None
+        graph = replace(graph, vectors=graph.vectors.to(dtype))
+        energies, gradients, _ = evaluate(engine, graph, **options)
+        direct = evaluate(engine, graph, direct=True, **options)[2] if self.model.config.direct_forces else None
         bound = energies - self.model.network.references.energies[graph.species[: energies.size(0)]]
         return Results(bound, gradients.double(), None if direct is None else direct.double())
 

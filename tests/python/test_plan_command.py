@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-import torch
 from test_plan import RATES
 
 from tdn.cli import main
@@ -180,13 +179,13 @@ class TestMeasuring:
             def __init__(self, *arguments):
                 self.arguments = arguments
 
-            def probe(self, degree):
-                assert self.arguments == ("a.tdn.pt", "cuda", torch.float64)
+            def probe(self, degree, n_threads):
+                assert (*self.arguments, n_threads) == ("a.tdn.pt", "cuda", "float64", 3)
                 seconds = {"seconds_per_atom": next(noise)}
                 return dict.fromkeys(measuring.PROBED, degree) | seconds | {"more": 1}
 
         noise = iter([5.0, 1.0, 2.0, 9.0, 3.0])
-        costs = measuring.probe(Fake, "a.tdn.pt", "cuda", "float64", 12.5)
+        costs = measuring.probe(Fake, "a.tdn.pt", "cuda", "float64", 12.5, 3)
         assert costs == dict.fromkeys(measuring.PROBED, 12.5) | {"seconds_per_atom": 3.0}
 
     def test_degree(self):

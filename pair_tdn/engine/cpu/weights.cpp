@@ -3,22 +3,19 @@
 
 #include "weights.h"
 
-#include "errors.h"
-
-#include <ATen/Functions.h>
-
 #include <algorithm>
 
 namespace tdn {
 
 template <typename T>
-WeightPacker<T>::WeightPacker(const NamedTensors &named, const fused::Kernels<T> &kernels,
-                              const at::Tensor &query)
+WeightPacker<T>::WeightPacker(const NamedArrays &named, const fused::Kernels<T> &kernels,
+                              const std::string &query_name)
     : named_(named), kernels_(kernels)
 {
+  const Array &query = need(query_name);
   const int lanes = kernels_.lanes;
-  model_.n_heads = static_cast<int>(query.size(0));
-  model_.n_channels = static_cast<int>(query.numel());
+  model_.n_heads = static_cast<int>(query.shape.at(0));
+  model_.n_channels = static_cast<int>(query.size());
   model_.stride = (model_.n_channels + lanes - 1) / lanes * lanes;
   model_.cutoff = static_cast<T>(number("cutoff"));
   model_.envelope_power = static_cast<int>(number("envelope_power"));
@@ -27,22 +24,34 @@ WeightPacker<T>::WeightPacker(const NamedTensors &named, const fused::Kernels<T>
   model_.sigmoid_attention = static_cast<T>(number("sigmoid_attention", 0));
   model_.silu_scale = static_cast<T>(number("silu_scale"));
   model_.sigmoid_scale = static_cast<T>(number("sigmoid_scale"));
-  model_.channel_mask = padded(at::ones({model_.n_channels}));
-  model_.head_mask = padded(
-      at::eye(model_.n_heads).repeat_interleave(model_.n_channels / model_.n_heads, /*dim=*/1));
+  set_masks();
   set_coupling(need("coupling"));
 }
 
-template <typename T> at::Tensor WeightPacker<T>::need(const std::string &name) const
+template <typename T> void WeightPacker<T>::set_masks()
 {
-  if (!named_.contains(name))
+  const int64_t n = model_.n_channels, per_head = n / model_.n_heads;
+  model_.channel_mask = padded(Array{{n}, std::vector<double>(n, 1.0)});
+  Array heads{{model_.n_heads, n}, std::vector<double>(model_.n_heads * n, 0.0)};
+  for (int64_t c = 0; c < n; ++c) heads.values[c / per_head * n + c] = 1.0;
+  model_.head_mask = padded(heads);
+}
+
+template <typename T> const Array &WeightPacker<T>::need(const std::string &name) const
+{
+  const auto hit = named_.find(name);
+  if (hit == named_.end())
     throw Error("the archive has no weight '" + name + "': deploy the model anew");
-  return named_.at(name).to(at::kCPU);
+  return hit->second;
 }
 
 template <typename T> double WeightPacker<T>::number(const std::string &name) const
 {
-  return need(name).template item<double>();
+  const Array &value = need(name);
+  if (value.size() != 1)
+    throw Error("the archive has " + std::to_string(value.size()) + " numbers in '" + name +
+                "' where one is needed: deploy the model anew");
+  return value.values.front();
 }
 
 template <typename T> double WeightPacker<T>::number(const std::string &name, double of_older) const
@@ -50,34 +59,49 @@ template <typename T> double WeightPacker<T>::number(const std::string &name, do
   return named_.contains(name) ? number(name) : of_older;
 }
 
-template <typename T> const T *WeightPacker<T>::keep(const at::Tensor &values)
+template <typename T> const T *WeightPacker<T>::keep(const Array &values)
 {
-  const auto converted = values.to(c10::CppTypeToScalarType<T>::value).contiguous();
-  auto &buffer = storage_.emplace_back(static_cast<size_t>(std::max<int64_t>(1, values.numel())));
-  std::copy_n(converted.template const_data_ptr<T>(), converted.numel(), buffer.data());
+  auto &buffer = storage_.emplace_back(std::max<size_t>(1, values.size()));
+  std::copy(values.values.begin(), values.values.end(), buffer.data());
   return buffer.data();
 }
 
-template <typename T> const T *WeightPacker<T>::padded(const at::Tensor &rows)
+template <typename T>
+const T *WeightPacker<T>::padded(const double *rows, int64_t n_rows, int64_t width)
 {
-  return keep(at::constant_pad_nd(rows, {0, model_.stride - rows.size(-1)}));
+  auto &buffer = storage_.emplace_back(std::max<size_t>(1, n_rows * model_.stride));
+  T *out = buffer.data();
+  for (int64_t row = 0; row < n_rows; ++row, rows += width, out += model_.stride) {
+    std::copy_n(rows, width, out);
+    std::fill_n(out + width, model_.stride - width, T(0));
+  }
+  return buffer.data();
+}
+
+template <typename T> const T *WeightPacker<T>::padded(const Array &rows)
+{
+  const int64_t width = rows.shape.at(rows.shape.size() - 1);
+  return padded(rows.values.data(), static_cast<int64_t>(rows.size()) / width, width);
 }
 
 template <typename T>
-fused::Linear<T> WeightPacker<T>::linear(const at::Tensor &weight, const at::Tensor &bias)
+fused::Linear<T> WeightPacker<T>::linear(const std::string &name, bool has_bias, int part,
+                                         int n_parts)
 {
   const int n = model_.stride;
-  const auto square = at::constant_pad_nd(weight, {0, n - weight.size(1), 0, n - weight.size(0)})
-                          .to(c10::CppTypeToScalarType<T>::value)
-                          .contiguous();
-  const T *from = square.template const_data_ptr<T>();
-  auto &forward = storage_.emplace_back(static_cast<size_t>(n * n)),
-       &adjoint = storage_.emplace_back(static_cast<size_t>(n * n));
-  kernels_.pack(from, 1, n, n, n, forward.data());
-  kernels_.pack(from, n, 1, n, n, adjoint.data());
-  return {.weight = forward.data(),
-          .adjoint = adjoint.data(),
-          .bias = bias.defined() ? padded(bias) : nullptr};
+  const Array &weight = need(name + ".weight");
+  const int64_t n_out = weight.shape.at(0) / n_parts, n_in = weight.shape.at(1);
+  const double *from = weight.values.data() + part * n_out * n_in;
+  std::vector<T> square(static_cast<size_t>(n) * n, T(0));
+  for (int64_t row = 0; row < n_out; ++row)
+    std::copy_n(from + row * n_in, n_in, square.data() + row * n);
+  auto &forward = storage_.emplace_back(square.size()),
+       &adjoint = storage_.emplace_back(square.size());
+  kernels_.pack(square.data(), 1, n, n, n, forward.data());
+  kernels_.pack(square.data(), n, 1, n, n, adjoint.data());
+  const T *bias = nullptr;
+  if (has_bias) bias = padded(need(name + ".bias").values.data() + part * n_out, 1, n_out);
+  return {.weight = forward.data(), .adjoint = adjoint.data(), .bias = bias};
 }
 
 template <typename T> fused::Norm<T> WeightPacker<T>::norm(const std::string &name)
@@ -85,49 +109,74 @@ template <typename T> fused::Norm<T> WeightPacker<T>::norm(const std::string &na
   return {.weight = padded(need(name + ".weight")), .bias = padded(need(name + ".bias"))};
 }
 
+namespace {
+
 /// Quintic Hermite polynomials: f, h f', h^2 f'' of two knots -> coefficients of t^0 .. t^5.
+constexpr double HERMITE[6][6] = {{1.0, 0.0, 0.0, 0.0, 0.0, 0.0},    //
+                                  {0.0, 1.0, 0.0, 0.0, 0.0, 0.0},    //
+                                  {0.0, 0.0, 0.5, 0.0, 0.0, 0.0},    //
+                                  {-10.0, -6.0, -1.5, 10.0, -4.0, 0.5},
+                                  {15.0, 8.0, 1.5, -15.0, 7.0, -1.0},
+                                  {-6.0, -3.0, -0.5, 6.0, -3.0, 0.5}};
+
+/// `ends`: six rows of `width` numbers, those of two neighboring knots -> six rows of coefficients.
+template <typename T>
+void write_polynomials(const double *ends, int64_t width, int64_t n_channels, int64_t stride,
+                       T *out)
+{
+  for (const auto &weights : HERMITE)
+    for (int64_t begin = 0; begin < width; begin += n_channels, out += stride)
+      for (int64_t c = 0; c < n_channels; ++c) {
+        double sum = 0;
+        for (int end = 0; end < 6; ++end) sum += weights[end] * ends[end * width + begin + c];
+        out[c] = static_cast<T>(sum);
+      }
+}
+
+}    // namespace
+
+/// The table (slots, knots, 3, n_weights * n_channels) -> polynomials of its intervals.
 template <typename T> fused::Radial<T> WeightPacker<T>::radial(const std::string &name)
 {
-  const auto table = need(name).to(at::kDouble);
-  const auto ends = at::cat({table.slice(1, 0, -1), table.slice(1, 1)}, 2);      // of intervals
-  const auto coefficients = at::tensor({1.0,   0.0,  0.0,  0.0,   0.0,  0.0,     //
-                                        0.0,   1.0,  0.0,  0.0,   0.0,  0.0,     //
-                                        0.0,   0.0,  0.5,  0.0,   0.0,  0.0,     //
-                                        -10.0, -6.0, -1.5, 10.0,  -4.0, 0.5,     //
-                                        15.0,  8.0,  1.5,  -15.0, 7.0,  -1.0,    //
-                                        -6.0,  -3.0, -0.5, 6.0,   -3.0, 0.5},
-                                       at::kDouble)
-                                .view({6, 6});
-  const int n_weights = static_cast<int>(table.size(3)) / model_.n_channels;
-  model_.n_weights = std::max(model_.n_weights, n_weights);
-  return {.table = padded(coefficients.matmul(ends).unflatten(3, {n_weights, model_.n_channels})),
-          .n_intervals = static_cast<int>(ends.size(1)),
-          .n_slots = static_cast<int>(ends.size(0)),
-          .n_weights = n_weights};
+  const Array &table = need(name);
+  const int64_t n_slots = table.shape.at(0), n_knots = table.shape.at(1), width = table.shape.at(3),
+                n_weights = width / model_.n_channels,
+                interval_size = 6 * n_weights * model_.stride;
+  auto &buffer = storage_.emplace_back(
+      static_cast<size_t>(std::max<int64_t>(1, n_slots * (n_knots - 1) * interval_size)));
+  T *out = buffer.data();
+  std::fill_n(out, n_slots * (n_knots - 1) * interval_size, T(0));
+  for (int64_t slot = 0; slot < n_slots; ++slot)
+    for (int64_t k = 0; k + 1 < n_knots; ++k, out += interval_size)
+      write_polynomials(table.values.data() + (slot * n_knots + k) * 3 * width, width,
+                        model_.n_channels, model_.stride, out);
+  model_.n_weights = std::max(model_.n_weights, static_cast<int>(n_weights));
+  return {.table = buffer.data(),
+          .n_intervals = static_cast<int>(n_knots - 1),
+          .n_slots = static_cast<int>(n_slots),
+          .n_weights = static_cast<int>(n_weights)};
 }
 
 template <typename T> fused::Layer<T> WeightPacker<T>::edge_layer(const std::string &prefix)
 {
   fused::Layer<T> out;
   out.radial = radial(prefix + "table");
-  const auto weights = need(prefix + "edge.weight").chunk(3);
-  const auto biases = need(prefix + "edge.bias").chunk(3);
-  out.values = linear(weights[0], biases[0]);
-  out.gates = linear(weights[1], biases[1]);
-  out.logits = linear(weights[2], biases[2]);
-  out.query = padded(need(prefix + "query").flatten());
-  const auto constant = need(prefix + "constant");
-  if (constant.numel() > 0) out.constant = keep(constant);
+  out.values = linear(prefix + "edge", true, 0, 3);
+  out.gates = linear(prefix + "edge", true, 1, 3);
+  out.logits = linear(prefix + "edge", true, 2, 3);
+  const Array &query = need(prefix + "query");
+  out.query = padded(query.values.data(), 1, static_cast<int64_t>(query.size()));
+  const Array &constant = need(prefix + "constant");
+  if (constant.size() > 0) out.constant = keep(constant);
   else if (model_.sigmoid_attention > 0)
     throw Error("the archive has no values in '" + prefix + "constant': deploy the model anew");
   return out;
 }
 
-template <typename T> void WeightPacker<T>::set_coupling(const at::Tensor &coupling)
+template <typename T> void WeightPacker<T>::set_coupling(const Array &coupling)
 {
-  const auto values = coupling.to(at::kDouble).contiguous();
-  const double *from = values.template const_data_ptr<double>();
-  model_.d = static_cast<int>(coupling.size(0));
+  const double *from = coupling.values.data();
+  model_.d = static_cast<int>(coupling.shape.at(0));
   model_.l_max = 0;
   while ((model_.l_max + 1) * (model_.l_max + 1) < model_.d) ++model_.l_max;
   for (int k = 0; k < model_.d; ++k)
@@ -148,61 +197,7 @@ template <typename T> double WeightPacker<T>::bytes() const
   return sum;
 }
 
-template <typename T>
-FusedWeights<T>::FusedWeights(const NamedTensors &named, const fused::Kernels<T> &kernels)
-    : packer_(named, kernels, named.at("layers.0.query"))
-{
-  auto &p = packer_;
-  embedding.elements = p.padded(p.need("embedding.elements"));
-  embedding.edge_bias = p.padded(p.need("embedding.edge_bias"));
-  embedding.project = p.linear(p.need("embedding.project.weight"));
-  embedding.radial = p.radial("embedding.table");
-  const int n_layers = static_cast<int>(p.number("n_layers"));
-  for (int k = 0; k < n_layers; ++k) {
-    const std::string prefix = "layers." + std::to_string(k) + ".";
-    layers.push_back(attention_layer(prefix));
-    layers.back().out = p.linear(p.need(prefix + "out.weight"), p.need(prefix + "out.bias"));
-    add_feed_forward(prefix + "feed_forward.", layers.back());
-  }
-  readout.norm = p.norm("readout.norm");
-  readout.hidden = p.linear(p.need("readout.hidden.weight"), p.need("readout.hidden.bias"));
-  readout.out = p.padded(p.need("readout.out.weight"));
-  readout.bias = static_cast<T>(p.number("readout.out.bias"));
-  if (named.contains("force_head.table")) {
-    force_head = attention_layer("force_head.");
-    force_project = p.padded(p.need("force_head.project"));
-  }
-  energy_scale = p.number("references.scale");
-  const auto energies = p.need("references.energies");
-  for (int64_t k = 0; k < energies.numel(); ++k)
-    reference_energies.push_back(energies[k].template item<double>());
-}
-
-template <typename T> fused::Layer<T> FusedWeights<T>::attention_layer(const std::string &prefix)
-{
-  auto &p = packer_;
-  auto out = p.edge_layer(prefix);
-  out.norm = p.norm(prefix + "norm");
-  out.send = p.linear(p.need(prefix + "send.weight"), p.need(prefix + "send.bias"));
-  out.center = p.linear(p.need(prefix + "center.weight"));
-  return out;
-}
-
-template <typename T>
-void FusedWeights<T>::add_feed_forward(const std::string &prefix, fused::Layer<T> &layer)
-{
-  auto &p = packer_;
-  layer.feed_forward_norm = p.norm(prefix + "norm");
-  const auto weights = p.need(prefix + "in.weight").chunk(2);
-  const auto biases = p.need(prefix + "in.bias").chunk(2);
-  layer.feed_forward_values = p.linear(weights[0], biases[0]);
-  layer.feed_forward_gates = p.linear(weights[1], biases[1]);
-  layer.feed_forward_out = p.linear(p.need(prefix + "out.weight"), p.need(prefix + "out.bias"));
-}
-
 template class WeightPacker<float>;
 template class WeightPacker<double>;
-template class FusedWeights<float>;
-template class FusedWeights<double>;
 
 }    // namespace tdn

@@ -1,41 +1,39 @@
-// Weights of the fused engine, padded and packed for the kernels of this processor. The archive's
-// method fused_weights gives them by name (python/tdn/deploy/fused.py has the list).
+// Weights of the fused engine, padded and packed for the kernels of this processor.
+// python/tdn/deploy/fused.py has the list of their names.
 #pragma once
 
 #include "aligned_buffer.h"
+#include "archive/named_arrays.h"
+#include "errors.h"
 #include "kernels.h"
-
-#include <ATen/core/Dict.h>
-#include <ATen/core/Tensor.h>
 
 #include <deque>
 #include <optional>
 #include <string>
 #include <vector>
 
-#define TDN_EXPORT __attribute__((visibility("default")))
-
 namespace tdn {
 
-using NamedTensors = c10::Dict<std::string, at::Tensor>;
-
-/// Packs named tensors and owns what it packed. Throws tdn::Error when one is missing.
+/// Packs named arrays and owns what it packed. Throws tdn::Error when one is missing.
 template <typename T> class TDN_EXPORT WeightPacker {
  public:
-  /// Reads coupling, cutoff and the constants; the sizes come from `query` (n_heads, channels).
-  WeightPacker(const NamedTensors &named, const fused::Kernels<T> &kernels,
-               const at::Tensor &query);
+  /// Reads coupling, cutoff and the constants; the sizes come from `query`, the name of
+  /// an array (n_heads, channels per head). `named` must outlive the packing.
+  WeightPacker(const NamedArrays &named, const fused::Kernels<T> &kernels,
+               const std::string &query);
   WeightPacker(const WeightPacker &) = delete;
   WeightPacker &operator=(const WeightPacker &) = delete;
 
   const fused::Model<T> &model() const { return model_; }
-  at::Tensor need(const std::string &name) const;
+  const Array &need(const std::string &name) const;
   double number(const std::string &name) const;
   /// Of archives older than the number: what they were made with.
   double number(const std::string &name, double of_older) const;
   /// A copy whose last dimension, the channels, is padded.
-  const T *padded(const at::Tensor &rows);
-  fused::Linear<T> linear(const at::Tensor &weight, const at::Tensor &bias = {});
+  const T *padded(const Array &rows);
+  /// Part `part` of `n_parts` equal ones of the rows of a matrix (n_out, n_in) and of its bias.
+  fused::Linear<T> linear(const std::string &name, bool has_bias = true, int part = 0,
+                          int n_parts = 1);
   fused::Norm<T> norm(const std::string &name);
   fused::Radial<T> radial(const std::string &name);
   /// Only what the edge work of a layer reads; `prefix` is "" or ends with a point.
@@ -43,21 +41,23 @@ template <typename T> class TDN_EXPORT WeightPacker {
   double bytes() const;
 
  private:
-  const NamedTensors named_;
+  const NamedArrays &named_;
   const fused::Kernels<T> &kernels_;
   fused::Model<T> model_{};
   std::deque<AlignedBuffer<T>> storage_;
   std::vector<typename fused::Model<T>::Term> terms_;
   std::vector<int> first_term_;
 
-  const T *keep(const at::Tensor &values);
-  void set_coupling(const at::Tensor &coupling);
+  const T *keep(const Array &values);
+  const T *padded(const double *rows, int64_t n_rows, int64_t width);
+  void set_masks();
+  void set_coupling(const Array &coupling);
 };
 
 /// All weights of a network.
 template <typename T> class TDN_EXPORT FusedWeights {
  public:
-  FusedWeights(const NamedTensors &named, const fused::Kernels<T> &kernels);
+  FusedWeights(const NamedArrays &named, const fused::Kernels<T> &kernels);
 
   const fused::Model<T> &model() const { return packer_.model(); }
   fused::Embedding<T> embedding;

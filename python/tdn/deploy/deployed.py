@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tdn import schema
 from tdn.data.graph import Graph
@@ -158,14 +159,21 @@ class DeployedModel:
         kind = forces or self.force_kinds[0]
         check_request(kind, self.force_kinds, graph, self.dtype)
         evaluator = self._evaluator_for(graph)
-        edges = graph.species, graph.center, graph.neighbor, graph.vectors.detach()
         energies = gradient = direct = None
         if kind != "gradient":
-            energies, _, direct = evaluator.evaluate(*edges, direct=True)
+            energies, _, direct = evaluate(evaluator, graph, direct=True)
         if kind != "direct" or stress:
-            energies, gradient, _ = evaluator.evaluate(*edges)
+            energies, gradient, _ = evaluate(evaluator, graph)
         assert energies is not None
         return predict_from_gradient(graph, energies, gradient, direct, kind, stress)
+
+
+def evaluate(evaluator: Any, graph: Graph, **options: Any) -> tuple[Tensor | None, ...]:
+    """``tdn._core.Evaluator.evaluate`` with tensors instead of arrays, on the graph's device and torch's threads."""
+    edges = (graph.species, graph.center, graph.neighbor, graph.vectors)
+    arrays = (tensor.detach().cpu().numpy() for tensor in edges)
+    found = evaluator.evaluate(*arrays, n_threads=torch.get_num_threads(), **options)
+    return tuple(None if array is None else torch.from_numpy(array).to(graph.species.device) for array in found)
 
 
 def open_evaluator(contents: bytes, path: str, device: str, engine: str, species: tuple[int, ...]) -> Any:

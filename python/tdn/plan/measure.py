@@ -42,21 +42,18 @@ def measure(path: str | Path, device: str, threads: int, density: float | None, 
     Args:
         path: archive of ``tdn deploy``.
         device: cpu or cuda.
-        threads: torch's threads, those of one rank in the runs to plan.
+        threads: those of one rank in the runs to plan.
         density: atoms per angstrom^3 of the systems to plan; by default edges per atom are those of the training data.
         dtype: precision instead of the archive's.
     """
-    import torch
-
     from tdn._core import Evaluator
     from tdn.deploy.archive import read_label
     from tdn.training.malloc import keep_freed_pages
 
     keep_freed_pages()  # the pair style does the same
-    torch.set_num_threads(threads)
     label = read_label(path)
     degree = typical_degree(label, density)
-    costs = probe(Evaluator, path, device, dtype, degree)
+    costs = probe(Evaluator, path, device, dtype, degree, threads)
     return Rates(
         model=label[schema.MODEL_NAME],
         device=device,
@@ -69,15 +66,15 @@ def measure(path: str | Path, device: str, threads: int, density: float | None, 
     )
 
 
-def probe(opener: Opener, path: str | Path, device: str, dtype: str | None, degree: float) -> dict[str, float]:
+def probe(
+    opener: Opener, path: str | Path, device: str, dtype: str | None, degree: float, threads: int
+) -> dict[str, float]:
     """Bytes and seconds per step, atom, edge and remote row.
 
     Cores may be shared with others: of several probes, the one with the median time of an atom with its edges counts.
     """
-    import torch
-
-    evaluator = opener(str(path), device, getattr(torch, dtype) if dtype else None)
-    probes = [evaluator.probe(degree) for _ in range(N_PROBES)]
+    evaluator = opener(str(path), device, dtype)
+    probes = [evaluator.probe(degree, n_threads=threads) for _ in range(N_PROBES)]
     probes.sort(key=lambda costs: costs["seconds_per_atom"] + degree * costs["seconds_per_edge"])
     return {name: float(probes[N_PROBES // 2][name]) for name in PROBED}
 

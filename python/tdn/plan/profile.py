@@ -51,17 +51,18 @@ def profile(archive: str | Path, make_graph: Callable[[DeployedModel], Graph], r
             f"the label of '{archive}' has no model_config, so its stages are unknown; deploy the model anew"
         )
     graph = make_graph(model).to(dtype=model.dtype)
-    edges = graph.species, graph.center, graph.neighbor, graph.vectors
+    edges = [tensor.numpy() for tensor in (graph.species, graph.center, graph.neighbor, graph.vectors)]
+    threads = torch.get_num_threads()
     evaluator = model.evaluator
-    evaluator.evaluate(*edges)
-    seconds = [timed(lambda: evaluator.evaluate(*edges)) for _ in range(repeats)]
+    evaluator.evaluate(*edges, n_threads=threads)
+    seconds = [timed(lambda: evaluator.evaluate(*edges, n_threads=threads)) for _ in range(repeats)]
     evaluator.start_times()
     for _ in range(repeats):
-        evaluator.evaluate(*edges)
+        evaluator.evaluate(*edges, n_threads=threads)
     config = stored_config(model.label["model_config"])
     assert isinstance(config, ModelConfig)
     n_atoms, n_edges = len(graph.species), len(graph.center)
-    peak, product = _core.rates(model.dtype)
+    peak, product = _core.rates(str(model.dtype).removeprefix("torch."))
     return Profile(
         engine=evaluator.engine,
         n_atoms=n_atoms,

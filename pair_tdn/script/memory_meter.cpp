@@ -28,6 +28,12 @@ MemoryMeter::MemoryMeter()
 {
 }
 
+void MemoryMeter::reset()
+{
+  counter_->current = 0;
+  counter_->peak = 0;
+}
+
 int64_t MemoryMeter::peak() const
 {
   return counter_->peak;

@@ -1,0 +1,28 @@
+// A graph out of numpy arrays, checked: indices that point nowhere must not reach the kernels.
+#pragma once
+
+#include "core_evaluator.h"
+
+namespace tdn {
+
+class ArrayGraph {
+ public:
+  /// Throws tdn::Error. `known`: species that may occur.
+  ArrayGraph(const Integers &species, const Integers &center, const Integers &neighbor,
+             const pybind11::object &vectors, int64_t n_owned, Precision precision, int n_elements,
+             const std::vector<int> &known);
+
+  /// Valid as long as this and the arrays.
+  NeighborGraph::View view() const;
+
+ private:
+  std::vector<int64_t> species_, first_edge_;
+  std::vector<int32_t> neighbor_, pair_;
+  pybind11::array vectors_;
+  Precision precision_;
+};
+
+/// Throws tdn::Error unless the array has `size` rows.
+void check_size(const pybind11::array &array, const char *name, int64_t size);
+
+}    // namespace tdn

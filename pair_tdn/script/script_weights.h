@@ -1,0 +1,15 @@
+// Weights of the fused engine out of archives of format 1, which only TorchScript can read.
+#pragma once
+
+#include "archive/named_arrays.h"
+#include "engine/evaluator.h"
+
+#include <optional>
+
+namespace tdn {
+
+/// By name, with tables of the pairs of `options.species`; nothing when the archive has no tables.
+std::optional<NamedArrays> read_fused_weights(const ModelArchive &archive,
+                                              const EvaluatorOptions &options);
+
+}    // namespace tdn
