@@ -1,4 +1,6 @@
-// The library lies beside this one; the environment variable TDN_SCRIPT_LIBRARY names another.
+// The library lies beside this one or, in a Python package, in a folder of the version of its
+// torch; the environment variable TDN_SCRIPT_LIBRARY names another (python/tdn/torch_libraries.py
+// sets it).
 
 #include "script_library.h"
 
@@ -13,6 +15,24 @@ namespace tdn {
 namespace {
 
 constexpr const char *FILE_NAME = "libtdn_script.so", *VARIABLE = "TDN_SCRIPT_LIBRARY";
+constexpr const char *CURE = "install torch, run `python -m tdn.torch_libraries`, which makes the "
+                             "library for it, or name its "
+                             "file in the environment variable TDN_SCRIPT_LIBRARY";
+
+/// torch/VERSION/libtdn_script.so in a folder; empty when there is none, or more than one to
+/// choose.
+std::filesystem::path only_one_of_package(const std::filesystem::path &folder)
+{
+  std::filesystem::path found;
+  std::error_code unreadable;
+  for (const auto &entry : std::filesystem::directory_iterator(folder / "torch", unreadable)) {
+    const auto path = entry.path() / FILE_NAME;
+    if (!std::filesystem::exists(path, unreadable)) continue;
+    if (!found.empty()) return {};
+    found = path;
+  }
+  return found;
+}
 
 std::string path_of_library()
 {
@@ -20,7 +40,11 @@ std::string path_of_library()
   Dl_info here{};
   // any object of this library will do
   if (!dladdr(&FILE_NAME, &here) || !here.dli_fname) return FILE_NAME;
-  return std::filesystem::path(here.dli_fname).replace_filename(FILE_NAME).string();
+  const auto folder = std::filesystem::path(here.dli_fname).parent_path();
+  std::error_code unreadable;
+  if (std::filesystem::exists(folder / FILE_NAME, unreadable)) return (folder / FILE_NAME).string();
+  const auto of_package = only_one_of_package(folder);
+  return (of_package.empty() ? folder / FILE_NAME : of_package).string();
 }
 
 /// The library, or why there is none.
@@ -32,8 +56,7 @@ struct Opened {
 Opened refused()
 {
   const char *text = dlerror();
-  return {.cause = text ? text : "no reason is known",
-          .cure = "install torch and then tdn again, which makes the library for it"};
+  return {.cause = text ? text : "no reason is known", .cure = CURE};
 }
 
 Opened open_library()
@@ -41,10 +64,7 @@ Opened open_library()
   const std::string path = path_of_library();
   std::error_code unreadable;
   if (!std::filesystem::exists(path, unreadable))
-    return {.cause = "there is no file '" + path + "'",
-            .cure = std::string("install torch and then tdn again, which makes the library for it, "
-                                "or name its file in the environment variable ") +
-                    VARIABLE};
+    return {.cause = "there is no file '" + path + "'", .cure = CURE};
   void *handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) return refused();
   const auto entry = reinterpret_cast<ScriptLibraryEntry>(dlsym(handle, SCRIPT_LIBRARY_ENTRY));

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.stress import full_3x3_to_voigt_6_stress
 
-from tdn.batches import in_batches, predict_batch
-from tdn.data import graph_from_atoms
-from tdn.data.graph import Graph, given
+from tdn.data.arrays import GraphArrays, graph_arrays
+from tdn.deploy.deployed import DeployedModel
 from tdn.errors import TDNError
 from tdn.forks import compute_serially_after_fork
+from tdn.iteration import in_batches
 from tdn.loading import check_device, load
-from tdn.model.prediction import Prediction
-from tdn.model.protocol import Model
+
+if TYPE_CHECKING:
+    import torch
+
+    from tdn.model.protocol import Model
 
 
 class NoStressError(TDNError, PropertyNotImplementedError):
@@ -96,8 +96,7 @@ class TDNCalculator(Calculator):
                 f"there is no stress for pbc {structure.pbc.tolist()} and {self.forces} forces; "
                 "use a structure periodic in three directions and forces='gradient'"
             )
-        graph = graph_from_atoms(structure, self.model.elements, self.model.cutoff)
-        (self.results,) = results_of(self.model, [graph], self.forces)
+        (self.results,) = results_of(self.model, [arrays_of(structure, self.model)], self.forces)
 
 
 def predict(
@@ -141,7 +140,7 @@ def predict_each(
     loaded = ready(model, device, dtype)
     kind = forces or loaded.force_kinds[0]
     for batch in in_batches(enumerate(structures), batch_size):
-        graphs = [numbered_graph(number, atoms, loaded) for number, atoms in batch]
+        graphs = [numbered_arrays(number, atoms, loaded) for number, atoms in batch]
         for (_, atoms), results in zip(batch, results_of(loaded, graphs, kind), strict=True):
             copy = atoms.copy()
             copy.calc = SinglePointCalculator(copy, **results)
@@ -160,44 +159,34 @@ def in_precision(model: Model, dtype: str | torch.dtype | None) -> Model:
     """The model in the asked precision; an archive's is fixed when it is deployed."""
     if dtype is None:
         return model
-    wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if wanted not in (torch.float32, torch.float64):
+    name = str(dtype).removeprefix("torch.")
+    if name not in ("float32", "float64"):
         raise TDNError(f"dtype is {dtype!r}; use 'float32' or 'float64'")
-    if wanted == model.dtype:
-        return model
-    return model.in_dtype(wanted)
+    if isinstance(model, DeployedModel):
+        return model.in_dtype(name)
+    import torch
+
+    wanted: torch.dtype = getattr(torch, name)
+    return model if wanted == model.dtype else model.in_dtype(wanted)
 
 
-def numbered_graph(number: int, atoms: Atoms, model: Model) -> Graph:
-    """Graph of one of many structures; a complaint says which."""
+def arrays_of(atoms: Atoms, model: Model) -> GraphArrays:
+    """Edges of a structure as a model sees them."""
+    return graph_arrays(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, model.elements, model.cutoff)
+
+
+def numbered_arrays(number: int, atoms: Atoms, model: Model) -> GraphArrays:
+    """Edges of one of many structures; a complaint says which."""
     try:
-        return graph_from_atoms(atoms, model.elements, model.cutoff)
+        return arrays_of(atoms, model)
     except TDNError as problem:
         raise TDNError(f"structure {number}: {problem}") from None
 
 
-def results_of(model: Model, graphs: list[Graph], forces: str) -> list[dict[str, Any]]:
-    """Results of each structure under ASE's names; stress where there is one."""
+def results_of(model: Model, graphs: Sequence[GraphArrays], forces: str) -> list[dict[str, Any]]:
+    """Results of each structure under ASE's names; stress where there is one. An archive is run without torch."""
+    if isinstance(model, DeployedModel):
+        return model.results(graphs, forces)
+    from tdn.batches import batch_results
 
-    def has_stress(graph: Graph) -> bool:
-        return forces != "direct" and bool((given(graph.volume) > 0).any())
-
-    graph, output = predict_batch(model, graphs, has_stress, forces)
-    return split_results(graph, output)
-
-
-def split_results(graph: Graph, output: Prediction) -> list[dict[str, Any]]:
-    """Results of each structure of a joined graph, in numpy's float64."""
-    assert output.forces is not None
-    ends = graph.sizes.cumsum(0)[:-1].tolist()
-    forces = np.split(output.forces.double().cpu().numpy(), ends)
-    energies = np.split(output.atom_energies.cpu().numpy(), ends)
-    results: list[dict[str, Any]] = [
-        {"energy": energy, "free_energy": energy, "energies": energies[k], "forces": forces[k]}
-        for k, energy in enumerate(output.energy.tolist())
-    ]
-    if output.stress is not None:
-        for result, volume, stress in zip(results, given(graph.volume), output.stress.double().cpu(), strict=True):
-            if volume > 0:
-                result["stress"] = full_3x3_to_voigt_6_stress(stress.numpy())
-    return results
+    return batch_results(model, graphs, forces)

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import TypeVar
+from typing import Any
 
+import numpy as np
 import torch
+from ase.stress import full_3x3_to_voigt_6_stress
 
-from tdn.data.graph import Graph, collate
-from tdn.errors import TDNError
+from tdn.data.arrays import GraphArrays
+from tdn.data.build import graph_of_arrays
+from tdn.data.graph import Graph, collate, given
 from tdn.model.prediction import Prediction
 from tdn.model.protocol import Model
-
-Item = TypeVar("Item")
-
-
-def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive items in lists of ``size``, the last one maybe shorter."""
-    if size < 1:
-        raise TDNError(f"the batch size is {size}; give a positive number")
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def predict_batch(
@@ -67,3 +58,30 @@ def with_total_energy(output: Prediction, graph: Graph, free_energies: Sequence[
         atoms = atoms + free
         energy = energy.double().index_add(0, graph.batch, free)
     return replace(output, energy=energy, atom_energies=atoms)
+
+
+def batch_results(model: Model, graphs: Sequence[GraphArrays], forces: str) -> list[dict[str, Any]]:
+    """Results of structures that are evaluated together, under ASE's names; stress where there is one."""
+
+    def has_stress(graph: Graph) -> bool:
+        return forces != "direct" and bool((given(graph.volume) > 0).any())
+
+    graph, output = predict_batch(model, [graph_of_arrays(arrays) for arrays in graphs], has_stress, forces)
+    return split_results(graph, output)
+
+
+def split_results(graph: Graph, output: Prediction) -> list[dict[str, Any]]:
+    """Results of each structure of a joined graph, in numpy's float64."""
+    assert output.forces is not None
+    ends = graph.sizes.cumsum(0)[:-1].tolist()
+    forces = np.split(output.forces.double().cpu().numpy(), ends)
+    energies = np.split(output.atom_energies.cpu().numpy(), ends)
+    results: list[dict[str, Any]] = [
+        {"energy": energy, "free_energy": energy, "energies": energies[k], "forces": forces[k]}
+        for k, energy in enumerate(output.energy.tolist())
+    ]
+    if output.stress is not None:
+        for result, volume, stress in zip(results, given(graph.volume), output.stress.double().cpu(), strict=True):
+            if volume > 0:
+                result["stress"] = full_3x3_to_voigt_6_stress(stress.numpy())
+    return results

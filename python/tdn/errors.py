@@ -11,6 +11,15 @@ class TDNError(Exception):
     """Input that cannot be used. The message is one sentence that names the cause, the value and the cure."""
 
 
+#: Packages of the extra ``train``, which running, converting and ASE do without.
+TRAINING_PACKAGES = ("torch", "matplotlib")
+
+
+def needs(package: str | None) -> str:
+    """The sentence for a package of the extra ``train`` that is not installed."""
+    return f"this needs {package}, which is not installed; install it with pip install '.[train]'"
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'l_max'?)"`` when ``word`` is close to a known name, else an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1)

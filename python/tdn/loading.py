@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tdn.errors import TDNError
+from tdn.errors import TDNError, needs
 
 if TYPE_CHECKING:
     from tdn.model.protocol import Model
@@ -34,13 +34,19 @@ def load(path: str | Path, device: str = "cpu") -> Model:
 
     if is_archive(path):
         return DeployedModel(path, device)
-    from tdn.training.checkpoint import load_model
-
+    try:
+        from tdn.training.checkpoint import load_model
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise TDNError(f"'{path}' is a checkpoint, not an archive: {needs('torch')}") from None
     return load_model(path).to(device)
 
 
 def check_device(device: str) -> None:
     """Refuse a device that torch does not know or does not find."""
+    if device == "cpu":
+        return
     import torch
 
     try:

@@ -15,9 +15,9 @@ from fused_cases import Case
 from models import random_model
 
 from tdn.ase import TDNCalculator, predict, predict_each
-from tdn.batches import in_batches
 from tdn.deploy import DeployedModel
 from tdn.errors import TDNError
+from tdn.iteration import in_batches
 from tdn.model import TDN, ModelConfig
 from tdn.training.checkpoint import default_dtype
 

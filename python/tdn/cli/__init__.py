@@ -9,7 +9,7 @@ from importlib import import_module
 
 from tdn import __version__
 from tdn.console import printed_log
-from tdn.errors import TDNError
+from tdn.errors import TRAINING_PACKAGES, TDNError, needs
 
 #: Modules of this package with ``add_parser(subparsers)`` and ``run(args)``; heavy imports belong inside ``run``.
 COMMANDS = tuple("train evaluate relax deploy inspect plan profile data convert index import_airs".split())
@@ -34,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return args.run(args) or 0
     except TDNError as problem:
         print(f"tdn {args.command}: {problem}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] not in TRAINING_PACKAGES:
+            raise
+        print(f"tdn {args.command}: {needs(missing.name)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from tdn.data.arrays import graph_arrays
+from tdn.data.arrays import GraphArrays, graph_arrays
 from tdn.data.graph import Graph
 from tdn.data.structure import Structure, fixed_atoms
 from tdn.errors import TDNError, shown
@@ -54,13 +54,17 @@ def bare_graph(
     cutoff: float,
 ) -> Graph:
     """Graph without labels of atoms (n,), positions (n, 3), a cell (3, 3) and its periodic directions (3,)."""
-    arrays = graph_arrays(numbers, positions, cell, periodic, elements, cutoff)
+    return graph_of_arrays(graph_arrays(numbers, positions, cell, periodic, elements, cutoff))
+
+
+def graph_of_arrays(arrays: GraphArrays) -> Graph:
+    """The same structure as tensors."""
     return Graph(
         species=torch.from_numpy(arrays.species),
         center=torch.from_numpy(arrays.center),
         neighbor=torch.from_numpy(arrays.neighbor),
         vectors=torch.from_numpy(arrays.vectors),
-        batch=torch.zeros(len(numbers), dtype=torch.int64),
+        batch=torch.zeros(len(arrays.species), dtype=torch.int64),
         volume=torch.tensor([arrays.volume], dtype=torch.float64),
     )
 

@@ -1,7 +1,21 @@
-"""From a trained model to the archive that LAMMPS runs."""
+"""From a trained model to the archive that LAMMPS runs. Names are imported when first used: reading needs no torch."""
 
-from tdn.deploy.archive import read_label
-from tdn.deploy.deployed import DeployedModel
-from tdn.deploy.write import deploy, write_archive
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tdn.deploy.archive import read_label
+    from tdn.deploy.deployed import DeployedModel
+    from tdn.deploy.write import deploy, write_archive
 
 __all__ = ["DeployedModel", "deploy", "read_label", "write_archive"]
+
+_MODULES = {"DeployedModel": "deployed", "deploy": "write", "read_label": "archive", "write_archive": "write"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"tdn.deploy.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'tdn.deploy' has no attribute '{name}'")

@@ -1,23 +1,34 @@
-"""A deployed archive as a Python model: the same engine that LAMMPS runs, on a whole graph at once."""
+"""A deployed archive as a Python model: the same engine that LAMMPS runs, on a whole graph at once.
+
+Torch is imported where a graph of tensors comes in, not before: an archive is run on numpy arrays without it.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from tdn import schema
-from tdn.data.graph import Graph
+from tdn.conventions import check_kind, free_energies
 from tdn.deploy.archive import read_label
+from tdn.deploy.array_results import array_results, total_energies
 from tdn.errors import TDNError
-from tdn.forks import compute_serially_after_fork
-from tdn.model.prediction import Prediction, check_request, predict_from_gradient
-from tdn.ops import load_library
+from tdn.forks import compute_serially_after_fork, engine_threads
+from tdn.torch_libraries import SCRIPT_ENGINE, find, offer_script_engine, provide, torch_version
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from tdn.data.arrays import GraphArrays
+    from tdn.data.graph import Graph
+    from tdn.model.prediction import Prediction
 
 #: Models of at most this many elements get the radial tables of all pairs at once.
 FEW_ELEMENTS = 4
@@ -42,11 +53,10 @@ class DeployedModel:
         self.label: dict[str, Any] = read_label(path)
         self.path, self.engine = Path(path), engine
         self._contents = self.path.read_bytes()
-        self.device = torch.device(device)
+        self._device = str(device)
         self._species: set[int] = set(range(len(self.elements))) if len(self.elements) <= FEW_ELEMENTS else set()
         self._opening = Lock()
         compute_serially_after_fork()
-        load_library()
         self.evaluator = self._open(self._species)
 
     @property
@@ -60,9 +70,23 @@ class DeployedModel:
         return float(self.label[schema.CUTOFF])
 
     @property
+    def precision(self) -> str:
+        """``float32`` or ``float64``: that of edge vectors and forces."""
+        return str(self.label[schema.DTYPE])
+
+    @property
     def dtype(self) -> torch.dtype:
-        """Precision of edge vectors and forces."""
-        return torch.float64 if self.label[schema.DTYPE] == "float64" else torch.float32
+        """The precision as torch names it."""
+        import torch
+
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        import torch
+
+        return torch.device(self._device)
 
     @property
     def force_kinds(self) -> tuple[str, ...]:
@@ -77,13 +101,16 @@ class DeployedModel:
     @property
     def free_energies(self) -> tuple[float, ...]:
         """Reference energies (eV) that an energy per atom stands above; empty where there are none."""
-        from tdn.training.checkpoint import free_energies
-
         return free_energies(self.label["training"], self.elements, self.energy_convention)
 
     @cached_property
     def module(self) -> torch.jit.ScriptModule:
         """The segments as TorchScript (see tdn.schema), on the CPU."""
+        import torch
+
+        from tdn.ops import load_library
+
+        load_library()
         try:
             return torch.jit.load(io.BytesIO(self._contents), map_location="cpu").eval()
         except RuntimeError as problem:
@@ -93,8 +120,8 @@ class DeployedModel:
     def to(self, device: torch.device | str) -> DeployedModel:
         """Move to a device; returns itself."""
         with self._opening:
-            if torch.device(device) != self.device:
-                self.device = torch.device(device)
+            if str(device) != self._device:
+                self._device = str(device)
                 self.evaluator = self._open(self._species)
         return self
 
@@ -102,10 +129,10 @@ class DeployedModel:
         """Itself: an archive has no dropout."""
         return self
 
-    def in_dtype(self, dtype: torch.dtype) -> DeployedModel:
+    def in_dtype(self, dtype: torch.dtype | str) -> DeployedModel:
         """Itself; the precision of an archive is fixed when it is deployed, another one is refused."""
-        if dtype != self.dtype:
-            raise TDNError(f"this archive is {self.dtype} and {dtype} was asked for; deploy it in that precision")
+        if (name := str(dtype).removeprefix("torch.")) != self.precision:
+            raise TDNError(f"this archive is {self.precision} and {name} was asked for; deploy it in that precision")
         return self
 
     @property
@@ -117,14 +144,14 @@ class DeployedModel:
         return open_evaluator(self._contents, *self._how(species))
 
     def _how(self, species: set[int]) -> tuple[str, str, str, tuple[int, ...]]:
-        return str(self.path), self.device.type, self.engine, tuple(sorted(species)) or (0,)
+        return str(self.path), self._device.split(":")[0], self.engine, tuple(sorted(species)) or (0,)
 
-    def _evaluator_for(self, graph: Graph) -> Any:
+    def _evaluator_for(self, species: Any) -> Any:
         """Radial tables exist for the elements seen so far; new ones need more.
 
         What is returned stays as it is, while another thread may have ``self.evaluator`` replaced.
         """
-        seen = set(graph.species.unique().tolist())
+        seen = set(np.unique(species).tolist())
         with self._opening:
             if not seen <= self._species:
                 self.evaluator, self._species = self._open_with(seen)
@@ -151,14 +178,33 @@ class DeployedModel:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _opening=Lock())
         compute_serially_after_fork()
-        load_library()
         self.evaluator = reopen_evaluator(self._contents, *self._how(self._species))
+
+    def results(self, graphs: Sequence[GraphArrays], forces: str | None = None) -> list[dict[str, Any]]:
+        """Results of structures under ASE's names, without torch; see :func:`tdn.deploy.array_results.array_results`.
+
+        Raises:
+            TDNError: the model has no forces of this kind (``gradient`` or ``direct``).
+        """
+        kind = forces or self.force_kinds[0]
+        check_kind(kind, self.force_kinds)
+        return [self._results_of(graph, direct=kind == "direct") for graph in graphs]
+
+    def _results_of(self, graph: GraphArrays, direct: bool) -> dict[str, Any]:
+        edges = graph.species, graph.center, graph.neighbor, graph.vectors.astype(self.precision)
+        evaluator = self._evaluator_for(graph.species)
+        energies, gradient, forces = evaluator.evaluate(*edges, direct=direct, n_threads=engine_threads())
+        if self.energy_convention == "per_atom":
+            energies = total_energies(graph, energies, self.free_energies)
+        return array_results(graph, energies, gradient, forces)
 
     def __call__(self, graph: Graph, stress: bool = False, forces: str | None = None) -> Prediction:
         """Evaluate a graph; arguments and result as in :meth:`tdn.model.TDN.forward`."""
+        from tdn.model.prediction import check_request, predict_from_gradient
+
         kind = forces or self.force_kinds[0]
         check_request(kind, self.force_kinds, graph, self.dtype)
-        evaluator = self._evaluator_for(graph)
+        evaluator = self._evaluator_for(graph.species.cpu().numpy())
         energies = gradient = direct = None
         if kind != "gradient":
             energies, _, direct = evaluate(evaluator, graph, direct=True)
@@ -169,18 +215,33 @@ class DeployedModel:
 
 
 def evaluate(evaluator: Any, graph: Graph, **options: Any) -> tuple[Tensor | None, ...]:
-    """``tdn._core.Evaluator.evaluate`` with tensors instead of arrays, on the graph's device and torch's threads."""
+    """``tdn._core.Evaluator.evaluate`` with tensors instead of arrays, on the graph's device."""
+    import torch
+
     edges = (graph.species, graph.center, graph.neighbor, graph.vectors)
     arrays = (tensor.detach().cpu().numpy() for tensor in edges)
-    found = evaluator.evaluate(*arrays, n_threads=torch.get_num_threads(), **options)
+    found = evaluator.evaluate(*arrays, n_threads=engine_threads(), **options)
     return tuple(None if array is None else torch.from_numpy(array).to(graph.species.device) for array in found)
 
 
 def open_evaluator(contents: bytes, path: str, device: str, engine: str, species: tuple[int, ...]) -> Any:
-    """The evaluator of an archive's contents; its path stands in messages."""
+    """The evaluator of an archive's contents; its path stands in messages.
+
+    Where it takes the script engine, and there is none for the installed torch yet, it is compiled now.
+    """
     from tdn import _core
 
-    return _core.Evaluator(path, device, engine=engine, species=list(species), contents=contents)
+    def opened() -> Any:
+        offer_script_engine()
+        return _core.Evaluator(path, device, engine=engine, species=list(species), contents=contents)
+
+    try:
+        return opened()
+    except TDNError as problem:
+        if SCRIPT_ENGINE not in str(problem) or torch_version() is None or find() is not None:
+            raise
+    provide()
+    return opened()
 
 
 #: Of models out of pickles: a worker process gets the same model with every task.

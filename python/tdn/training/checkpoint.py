@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tdn.conventions import free_energies
 from tdn.errors import TDNError
 from tdn.files import check_target, read_tensors, write_atomically
 
@@ -103,12 +104,6 @@ def load_with_summary(path: str | Path) -> tuple[Potential, dict[str, Any]]:
         raise TDNError(
             f"the weights of checkpoint '{path}' do not fit its configuration ({reason}); give another checkpoint"
         ) from None
-
-
-def free_energies(summary: dict[str, Any], elements: Sequence[str], convention: str) -> tuple[float, ...]:
-    """Reference energies (eV) that an energy per atom was trained above: they have no place in its weights."""
-    known = summary.get("references") if convention == "per_atom" else None
-    return tuple(float(known[element]) for element in elements) if known else ()
 
 
 def save_model(model: Potential, path: str | Path, summary: dict[str, Any], overwrite: bool = False) -> None:
