@@ -29,6 +29,8 @@ SCRIPT_VARIABLE = "TDN_SCRIPT_LIBRARY"
 ENGINE = "libtdn_engine.so"
 #: Folders of the package: libraries by version of torch, and the sources of the C++ part.
 BUILT, SOURCES = "torch", "source"
+#: Where CMake installs them.
+INSTALLED = "lib/tdn"
 
 
 def torch_version() -> str | None:
@@ -120,7 +122,8 @@ def compile_for(version: str, target: Path) -> None:
             *(f"-DTDN_ENGINE_LIBRARY={package_file(ENGINE).resolve()}", f"-DPython_EXECUTABLE={sys.executable}"),
         ]
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(min(os.cpu_count() or 1, 4))
-        for command in (configure, [tool, "--build", str(build), "--parallel", jobs]):
+        make = [tool, "--build", str(build), "--parallel", jobs]
+        for command in (configure, make, [tool, "--install", str(build), "--prefix", str(ready)]):
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if done.returncode != 0:
                 log = target.with_suffix(".log")
@@ -129,10 +132,7 @@ def compile_for(version: str, target: Path) -> None:
                     f"{SCRIPT_ENGINE} could not be compiled for torch {version}; see '{log}', and check that there is "
                     "a C++20 compiler"
                 )
-        ready.mkdir()
-        for library in (OPERATORS, SCRIPT_ENGINE):
-            shutil.copy2(build / "pair_tdn" / library, ready)
-        os.replace(ready, target)
+        os.replace(ready / INSTALLED, target)
 
 
 def cmake() -> str:
