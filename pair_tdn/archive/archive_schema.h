@@ -2,17 +2,22 @@
 // signatures of the segments; tests/contract/test_schema_twin.py compares the two files.
 #pragma once
 
+#include "errors.h"
+
 #include <array>
 #include <cstdint>
+#include <string_view>
 
 namespace tdn::schema {
 
 /// Newest archive format this reader understands.
-inline constexpr int64_t FORMAT_VERSION = 1;
+inline constexpr int64_t FORMAT_VERSION = 2;
 /// Value of the label's "format" field.
 inline constexpr const char *FORMAT_NAME = "tdn";
 /// Name of the extra record that holds the label.
 inline constexpr const char *METADATA_RECORD = "metadata.json";
+/// Name of the extra record that holds the weights of the fused engine.
+inline constexpr const char *WEIGHTS_RECORD = "weights.safetensors";
 
 // Methods and submodules of the scripted module.
 inline constexpr const char *EDGE_FEATURES = "edge_features";
@@ -23,6 +28,7 @@ inline constexpr const char *UPDATE = "update";
 inline constexpr const char *READOUT = "readout";
 inline constexpr const char *FORCE_HEAD = "force_head";
 inline constexpr const char *FORCES = "forces";
+// Of format 1.
 inline constexpr const char *FUSED_WEIGHTS = "fused_weights";
 inline constexpr const char *N_KNOTS = "n_knots";
 // Its buffers stay float64 in every precision.
@@ -55,5 +61,75 @@ inline constexpr std::array REQUIRED_FIELDS{
 
 // Optional.
 inline constexpr const char *MIN_DISTANCES = "min_distances";
+
+// Required from format 2 on.
+inline constexpr const char *WEIGHTS_SHA256 = "weights_sha256";
+inline constexpr const char *WEIGHT_NAMES = "weight_names";
+
+/// Every weight that the fused engine may find.
+inline constexpr std::array<std::string_view, 59> KNOWN_WEIGHTS{
+    "coupling",
+    "cutoff",
+    "envelope_power",
+    "norm_eps",
+    "norm_divides",
+    "sigmoid_attention",
+    "silu_scale",
+    "sigmoid_scale",
+    "n_layers",
+    "embedding.elements",
+    "embedding.edge_bias",
+    "embedding.project.weight",
+    "readout.norm.weight",
+    "readout.norm.bias",
+    "readout.hidden.weight",
+    "readout.hidden.bias",
+    "readout.out.weight",
+    "readout.out.bias",
+    "references.energies",
+    "references.scale",
+    "force_head.project",
+    "{attention}.norm.weight",
+    "{attention}.norm.bias",
+    "{attention}.send.weight",
+    "{attention}.send.bias",
+    "{attention}.center.weight",
+    "{attention}.edge.weight",
+    "{attention}.edge.bias",
+    "{attention}.query",
+    "{attention}.constant",
+    "layers.{k}.out.weight",
+    "layers.{k}.out.bias",
+    "layers.{k}.feed_forward.norm.weight",
+    "layers.{k}.feed_forward.norm.bias",
+    "layers.{k}.feed_forward.in.weight",
+    "layers.{k}.feed_forward.in.bias",
+    "layers.{k}.feed_forward.out.weight",
+    "layers.{k}.feed_forward.out.bias",
+    "radial.n_knots",
+    "radial.silu_scale",
+    "radial.norm_eps",
+    "basis.mean",
+    "basis.width",
+    "basis.weight",
+    "basis.bias",
+    "embedding.sources",
+    "{radial}.radial.pair",
+    "{radial}.radial.center",
+    "{radial}.radial.neighbor",
+    "{radial}.radial.first.weight",
+    "{radial}.radial.first.bias",
+    "{radial}.radial.first_norm.weight",
+    "{radial}.radial.first_norm.bias",
+    "{radial}.radial.second.weight",
+    "{radial}.radial.second.bias",
+    "{radial}.radial.second_norm.weight",
+    "{radial}.radial.second_norm.bias",
+    "{radial}.radial.last.weight",
+    "{radial}.radial.last.bias",
+};
+
+/// Whether the fused engine knows a weight of this name.
+TDN_EXPORT bool is_weight(std::string_view name);
 
 }    // namespace tdn::schema

@@ -4,6 +4,7 @@
 
 #include "archive_schema.h"
 #include "errors.h"
+#include "weights_record.h"
 
 #include <fstream>
 #include <sstream>
@@ -44,6 +45,12 @@ ModelArchive::ModelArchive(std::string bytes, const std::string &file)
     : file_(file), bytes_(std::make_shared<const std::string>(std::move(bytes))),
       records_(read_records(*bytes_, file)), metadata_(read_label(records_, file), file)
 {
+  verify_weights(records_, metadata_, file_);
+}
+
+NamedArrays ModelArchive::weights() const
+{
+  return read_weights(records_, metadata_, file_);
 }
 
 std::string ModelArchive::read_bytes(const std::string &path)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model_metadata.h"
+#include "named_arrays.h"
 #include "zip_reader.h"
 
 #include <memory>
@@ -11,8 +12,8 @@ namespace tdn {
 
 class TDN_EXPORT ModelArchive {
  public:
-  /// Verifies every record, then the label, before anything is used; `file` is only named in
-  /// messages.
+  /// Verifies every record, the label and the hash of the weights before anything is used; `file`
+  /// is only named in messages.
   ModelArchive(std::string bytes, const std::string &file);
 
   /// Reads the file at `path`; throws tdn::Error when it cannot be read.
@@ -22,6 +23,11 @@ class TDN_EXPORT ModelArchive {
   const ModelMetadata &metadata() const { return metadata_; }
   const std::string &file() const { return file_; }
   double memory_usage() const { return static_cast<double>(bytes_->capacity()); }
+
+  /// Whether the fused engine can read its weights here; those of format 1 are a method of the
+  /// module.
+  bool has_weights() const { return !metadata_.weights_sha256.empty(); }
+  NamedArrays weights() const;
 
   /// The whole file: a TorchScript file too.
   const std::shared_ptr<const std::string> &bytes() const { return bytes_; }

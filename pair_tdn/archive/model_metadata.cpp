@@ -5,6 +5,7 @@
 #include "archive_schema.h"
 #include "errors.h"
 #include "json_reader.h"
+#include "printable.h"
 
 #include <algorithm>
 #include <cmath>
@@ -59,6 +60,12 @@ class Label {
     return as<std::string>(name, "a text");
   }
 
+  /// "" for null.
+  std::string optional_string(const std::string &name) const
+  {
+    return at(name).get_if<std::nullptr_t>() ? "" : string(name);
+  }
+
   double number(const std::string &name) const { return as<double>(name, "a number"); }
 
   int64_t count(const std::string &name) const
@@ -83,8 +90,8 @@ class Label {
   {
     const auto &value = string(name);
     if (std::find(known.begin(), known.end(), value) == known.end())
-      refuse("has the " + name + " '" + value + "', which this version cannot read (it knows " +
-             join(known) + "): " + CURE);
+      refuse("has the " + name + " '" + printable(value) +
+             "', which this version cannot read (it knows " + join(known) + "): " + CURE);
     return value;
   }
 
@@ -136,6 +143,7 @@ void check_format(const Label &label)
 {
   label.one_of(schema::FORMAT, {schema::FORMAT_NAME});
   const auto version = label.count(schema::VERSION);
+  if (version < 1) label.refuse_value(schema::VERSION, "a count from 1 on");
   if (version > schema::FORMAT_VERSION)
     label.refuse("has archive format " + std::to_string(version) +
                  " but this version reads up to " + std::to_string(schema::FORMAT_VERSION) +
@@ -147,6 +155,9 @@ void check_format(const Label &label)
 
 void check_values(const Label &label, const ModelMetadata &m)
 {
+  for (const auto &element : m.elements)
+    if (element.empty() || printable(element) != element)
+      label.refuse_value(schema::ELEMENTS, "a list of chemical symbols");
   if (m.elements.empty()) label.refuse_value(schema::ELEMENTS, "at least one chemical symbol");
   if (!(m.cutoff > 0) || !std::isfinite(m.cutoff))
     label.refuse_value(schema::CUTOFF, "a positive length");
@@ -174,7 +185,8 @@ ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &fi
 {
   const Label label(json_text, file);
   check_format(label);
-  model_name = label.string(schema::MODEL_NAME);
+  format_version = label.count(schema::VERSION);
+  model_name = printable(label.string(schema::MODEL_NAME));
   elements = label.strings(schema::ELEMENTS);
   cutoff = label.number(schema::CUTOFF);
   layer_widths = label.counts(schema::LAYER_WIDTHS);
@@ -186,6 +198,11 @@ ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &fi
   smooth_cutoff = label.as<bool>(schema::SMOOTH_CUTOFF, "true or false");
   min_distances =
       label.of_pairs(schema::MIN_DISTANCES, elements, cutoff, label.number(schema::MIN_DISTANCE));
+  if (format_version >= 2) {
+    weights_sha256 = label.optional_string(schema::WEIGHTS_SHA256);
+    weight_names = label.strings(schema::WEIGHT_NAMES);
+    std::sort(weight_names.begin(), weight_names.end());
+  }
   citation = label.string(schema::CITATION);
   torch_version = label.string(schema::TORCH_VERSION);
   check_values(label, *this);

@@ -13,6 +13,7 @@ struct TDN_EXPORT ModelMetadata {
   /// Reads the label's JSON text; throws tdn::Error that names `file`, the cause and the cure.
   ModelMetadata(const std::string &json_text, const std::string &file);
 
+  int64_t format_version;
   std::string text;    ///< the label as it is in the archive
   std::string model_name;
   std::vector<std::string> elements;    ///< chemical symbols; the index is the species
@@ -26,6 +27,8 @@ struct TDN_EXPORT ModelMetadata {
   /// Shortest distance in the training data of each ordered pair of species, n_elements^2,
   /// angstrom; the cutoff where the data have no such pair, 0 where nothing is known.
   std::vector<double> min_distances;
+  std::string weights_sha256;               ///< of the record of weights; "" without one
+  std::vector<std::string> weight_names;    ///< sorted
   std::string citation;
   std::string torch_version;
 

@@ -1,7 +1,9 @@
 #include "evaluator.h"
 
 #include "fused_evaluator.h"
+#include "radial_tables.h"
 #include "script_library.h"
+#include "tabulation.h"
 
 namespace tdn {
 
@@ -12,6 +14,14 @@ namespace {
 std::optional<NamedArrays> fused_weights(const ModelArchive &archive,
                                          const EvaluatorOptions &options)
 {
+  if (archive.metadata().format_version >= 2) {
+    if (!archive.has_weights()) return {};
+    auto weights = archive.weights();
+    check_size_of_tables(static_cast<int64_t>(options.species.size()), numbers_per_pair(weights),
+                         options.precision);
+    tabulate_radial_networks(weights, options.species, archive.metadata().n_elements());
+    return weights;
+  }
   return script_library("model file '" + archive.file() + "' of archive format 1")
       .fused_weights(archive, options);
 }

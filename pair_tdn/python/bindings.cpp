@@ -1,5 +1,6 @@
 // tdn._core: the evaluator of the pair style from Python, without LAMMPS.
 
+#include "archive_bindings.h"
 #include "core_evaluator.h"
 #include "engine/cpu/aligned_buffer.h"
 #include "engine/cpu/kernels.h"
@@ -94,6 +95,7 @@ PYBIND11_MODULE(_core, module)
       "Floating-point operations per second of one core: (multiply-adds in registers, matrix "
       "products "
       "of 48 rows with 128 x 128 weights), 0 for kernels without vectors.");
+  bind_archive(module);
   py::class_<CoreEvaluator>(module, "Evaluator")
       .def(py::init<const std::string &, const std::string &, const std::optional<std::string> &,
                     const std::string &, const std::vector<int> &,

@@ -1,6 +1,7 @@
 #include "script_module.h"
 
 #include "archive/archive_schema.h"
+#include "printable.h"
 #include "torch_errors.h"
 
 #include <caffe2/serialize/read_adapter_interface.h>
@@ -57,9 +58,10 @@ torch::jit::Module load_module(const ModelArchive &archive, c10::Device device,
     for (const auto &parameter : module.parameters()) parameter.set_requires_grad(false);
     return module;
   } catch (const std::exception &error) {
-    throw Error("model file '" + archive.file() + "' cannot be loaded (written by torch " +
-                archive.metadata().torch_version +
-                ", read by torch " TDN_TORCH_VERSION "): " + first_line(error.what()));
+    throw Error(
+        "model file '" + archive.file() + "' cannot be loaded (written by torch " +
+        printable(archive.metadata().torch_version) +
+        ", read by torch " TDN_TORCH_VERSION "): " + printable(first_line(error.what()), 300));
   }
 }
 

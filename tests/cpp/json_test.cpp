@@ -72,7 +72,7 @@ CASE(json_refusals_name_the_byte)
 CASE(label_is_read)
 {
   const tdn::ModelMetadata label(LABEL, "model.tdn.pt");
-  EXPECT_EQUAL(label.model_name, "m\xc3\xa9\n");
+  EXPECT_EQUAL(label.model_name, "m\\xc3\\xa9\\x0a");
   EXPECT_EQUAL(tdn::join(label.elements), "H O");
   EXPECT_EQUAL(label.cutoff, 3.5);
   EXPECT_EQUAL(label.n_layers(), 2);
@@ -106,7 +106,8 @@ CASE(label_refusals_name_the_file_and_the_field)
     check::that(sentence.find(cause) != std::string::npos, __FILE__, __LINE__, cause, sentence);
   };
   refuse("\"tdn\"", "\"other\"", "the format 'other'");
-  refuse("\"format_version\": 1", "\"format_version\": 2", "archive format 2");
+  refuse("\"format_version\": 1", "\"format_version\": 3", "archive format 3");
+  refuse("\"format_version\": 1", "\"format_version\": 2", "without the field 'weights_sha256'");
   refuse("\"format_version\": 1", "\"format_version\": -1", "unusable 'format_version'");
   refuse("[\"H\", \"O\"]", "[]", "unusable 'elements'");
   refuse("[\"H\", \"O\"]", "[1]", "unusable 'elements'");

@@ -64,8 +64,8 @@ def test_torchscript_without_label(folder: Path):
 
 LABELS = {
     "newer_format": (
-        {"format_version": 2},
-        "has archive format 2 but this version reads up to 1: update the package tdn or deploy the model again with "
+        {"format_version": 3},
+        "has archive format 3 but this version reads up to 2: update the package tdn or deploy the model again with "
         "this version",
     ),
     "missing_field": (

@@ -16,7 +16,7 @@ from tdn.deploy.deployed import evaluate
 from tdn.deploy.fused import EagerTwin
 from tdn.deploy.label import make_label
 from tdn.deploy.rewrite import deployable
-from tdn.deploy.write import save, script
+from tdn.deploy.write import save_network
 from tdn.model import TDN
 
 COMPETING = {"attention": "softmax", "norm": "smooth"}
@@ -80,7 +80,7 @@ class Case:
         model = make_model(**options)
         model.set_references([-0.6, 0.8, -1.1], 0.7)
         network = deployable(model, model.dtype, n_knots)
-        save(script(network), make_label(model, model.dtype, "test", {}), folder / "a.tdn.pt")
+        save_network(network, make_label(model, model.dtype, "test", {}), folder / "a.tdn.pt")
         return cls(model, folder / "a.tdn.pt")
 
     def new_engine(self, dtype: torch.dtype = torch.float64, engine: str = "fused", **options: Any) -> Any:

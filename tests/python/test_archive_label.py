@@ -131,10 +131,10 @@ class TestReading:
         with pytest.raises(TDNError, match=r"label of '.*a\.tdn\.pt' .*; deploy"):
             read_label(path)
 
-    @pytest.mark.parametrize("version", [2, 99, "1", None])
+    @pytest.mark.parametrize("version", [3, 99, "1", None])
     def test_newer_format(self, archive_file, tmp_path, version):
         path = self.changed(archive_file, tmp_path / "a.tdn.pt", format_version=version)
-        with pytest.raises(TDNError, match=f"has archive format {version} and this tdn reads up to 1; update tdn"):
+        with pytest.raises(TDNError, match=f"has archive format {version!r} and this tdn reads up to 2; update tdn"):
             tdn.load(path)
 
     def test_other_format(self, archive_file, tmp_path):

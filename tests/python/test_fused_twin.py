@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +10,16 @@ import torch
 from models import random_model
 from torch import Tensor
 
+from tdn import _core, schema
 from tdn.data.graph import Graph
-from tdn.deploy import DeployedModel, write_archive
+from tdn.deploy import DeployedModel, read_label, write_archive
 from tdn.deploy.fused import EagerTwin
+from tdn.deploy.label import make_label
 from tdn.deploy.rewrite import deployable
 from tdn.deploy.tabulate import tabulation
 from tdn.deploy.verify import random_graph
-from tdn.deploy.write import save, script
+from tdn.deploy.weights import archive_weights
+from tdn.deploy.write import save_network
 from tdn.model import TDN, ModelConfig
 from tdn.model.radial import n_embedding_weights, n_path_weights
 from tdn.training.checkpoint import default_dtype
@@ -160,21 +162,32 @@ class TestAgainstTheModel:
             assert float((found - expected).abs().max()) > 1e-9, name
 
 
-class TestExportedMethod:
-    def test_scripted_and_loaded_gives_the_same(self, model, tmp_path):
-        """Saved as archives are, without the debug records."""
+class TestRecordOfWeights:
+    def test_archive_gives_the_same_weights_and_tables(self, model, tmp_path):
+        """The tables are made in C++, by other loops."""
         network = deployable(model, torch.float64, 33)
-        save(script(network), {}, tmp_path / "a.tdn.pt")
-        module = torch.jit.load(str(tmp_path / "a.tdn.pt"))
-        pairs = torch.tensor([0, 5, 3])
-        expected, found = network.fused_weights(pairs), module.fused_weights(pairs)
-        assert module.n_knots == 33
+        save_network(network, make_label(model, torch.float64, "test", {}), tmp_path / "a.tdn.pt")
+        species = [0, 2]
+        expected = network.fused_weights(torch.tensor([0, 2, 6, 8]))
+        found = weights_in_archive(tmp_path / "a.tdn.pt", species)
         assert found.keys() == expected.keys()
         for name, value in expected.items():
-            assert value.dtype == found[name].dtype == torch.float64
-            assert value.is_contiguous() and found[name].is_contiguous()
+            assert value.dtype == torch.float64
+            assert value.is_contiguous()
             assert not value.requires_grad
-            assert torch.equal(found[name], value), name
+            limit = 1e-12 * float(value.abs().max()) if name.endswith("table") else 0.0
+            torch.testing.assert_close(found[name], value, rtol=0.0, atol=limit)
+
+    def test_names_are_those_of_the_schema(self, model, tmp_path):
+        """What deploy writes is what the engine reads, which refuses any weight it did not read."""
+        names = archive_weights(deployable(model, torch.float64, 33)).keys()
+        assert all(schema.is_weight(name) for name in names)
+        save_network(
+            deployable(model, torch.float64, 33), make_label(model, torch.float64, "test", {}), tmp_path / "a.tdn.pt"
+        )
+        assert read_label(tmp_path / "a.tdn.pt")[schema.WEIGHT_NAMES] == sorted(names)
+        if model.config.l_max <= 3:  # others have no kernels
+            assert _core.Evaluator(str(tmp_path / "a.tdn.pt"), engine="fused").engine.startswith("fused")
 
     def test_only_the_pairs_asked_for(self, model):
         network = deployable(model, torch.float64, 33)
@@ -204,9 +217,9 @@ class TestExportedMethod:
         assert (float(weights["cutoff"]), float(weights["n_layers"])) == (config.cutoff, config.n_layers)
 
 
-def float64_weights(archive: DeployedModel, pairs: Tensor) -> dict[str, Tensor]:
-    """As a fused engine reads them: from a copy of the module in float64."""
-    return copy.deepcopy(archive.module).to(torch.float64).fused_weights(pairs)
+def weights_in_archive(path: Path, species: list[int]) -> dict[str, Tensor]:
+    """As the fused engine reads them."""
+    return {name: torch.from_numpy(value) for name, value in _core.fused_weights(path.read_bytes(), species).items()}
 
 
 @pytest.mark.parametrize("name", ["l2", "paper"])
@@ -215,8 +228,8 @@ def test_float32_archive_in_float64(name: str, tmp_path: Path):
     model = make_model(**MODELS[name])
     write_archive(model, tmp_path / "a.tdn.pt", torch.float32)
     archive, graph = DeployedModel(tmp_path / "a.tdn.pt"), cluster(model)
-    pairs = pairs_of(model, graph)
-    twin = EagerTwin(float64_weights(archive, pairs), len(ELEMENTS))
+    pairs = torch.arange(len(ELEMENTS) ** 2)
+    twin = EagerTwin(weights_in_archive(archive.path, list(range(len(ELEMENTS)))), len(ELEMENTS))
     rounded = model.in_dtype(torch.float32).in_dtype(torch.float64)
     expected = rounded(graph, forces="gradient").atom_energies
     found = twin.atom_energies(*arguments(model, graph, graph.vectors, pairs))

@@ -28,6 +28,7 @@ FusedWeights<T>::FusedWeights(const NamedArrays &named, const fused::Kernels<T> 
   }
   energy_scale = p.number("references.scale");
   reference_energies = p.need("references.energies").values;
+  p.check_all_read();
 }
 
 template <typename T> fused::Layer<T> FusedWeights<T>::attention_layer(const std::string &prefix)

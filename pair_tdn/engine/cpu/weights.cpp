@@ -3,6 +3,8 @@
 
 #include "weights.h"
 
+#include "printable.h"
+
 #include <algorithm>
 
 namespace tdn {
@@ -42,7 +44,16 @@ template <typename T> const Array &WeightPacker<T>::need(const std::string &name
   const auto hit = named_.find(name);
   if (hit == named_.end())
     throw Error("the archive has no weight '" + name + "': deploy the model anew");
+  read_.insert(name);
   return hit->second;
+}
+
+template <typename T> void WeightPacker<T>::check_all_read() const
+{
+  for (const auto &[name, array] : named_)
+    if (!read_.contains(name))
+      throw Error("the archive has a weight '" + printable(name) +
+                  "' that this version does not know: update the package tdn");
 }
 
 template <typename T> double WeightPacker<T>::number(const std::string &name) const

@@ -9,6 +9,7 @@
 
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,12 @@ template <typename T> class TDN_EXPORT WeightPacker {
   /// Only what the edge work of a layer reads; `prefix` is "" or ends with a point.
   fused::Layer<T> edge_layer(const std::string &prefix);
   double bytes() const;
+  /// Throws tdn::Error when a weight was not read: a newer version knows what it changes.
+  void check_all_read() const;
 
  private:
   const NamedArrays &named_;
+  mutable std::set<std::string, std::less<>> read_;
   const fused::Kernels<T> &kernels_;
   fused::Model<T> model_{};
   std::deque<AlignedBuffer<T>> storage_;

@@ -12,7 +12,7 @@ from tdn.console import printed_log
 from tdn.errors import TRAINING_PACKAGES, TDNError, needs
 
 #: Modules of this package with ``add_parser(subparsers)`` and ``run(args)``; heavy imports belong inside ``run``.
-COMMANDS = tuple("train evaluate relax deploy inspect plan profile data convert index import_airs".split())
+COMMANDS = tuple("train evaluate relax deploy upgrade inspect plan profile data convert index import_airs".split())
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Reading the label of an archive, without loading its module."""
+"""Reading and verifying archives, without loading their module."""
 
 from __future__ import annotations
 
@@ -8,60 +8,77 @@ from pathlib import Path
 from typing import Any
 
 from tdn import schema
-from tdn.errors import TDNError
+from tdn.deploy.weights_record import check_record
+from tdn.errors import TDNError, quoted
+
+Records = dict[str, bytes]
 
 
 def is_archive(path: Path) -> bool:
     """True if the file carries a label (it may still be one this version refuses)."""
     try:
-        return _label_entry(path) is not None
-    except (OSError, zipfile.BadZipFile):
+        with zipfile.ZipFile(path) as file:
+            return any(name.endswith("/extra/" + schema.METADATA_RECORD) for name in file.namelist())
+    except Exception:  # whatever zipfile makes of a file that is none
         return False
 
 
-def _label_entry(path: Path) -> str | None:
-    with zipfile.ZipFile(path) as file:
-        ending = "/extra/" + schema.METADATA_RECORD
-        return next((name for name in file.namelist() if name.endswith(ending)), None)
-
-
 def read_label(path: str | Path) -> dict[str, Any]:
-    """Label of an archive, checked: format, version, required fields.
+    """Label of an archive, after all checks of :func:`read_archive`."""
+    return read_archive(path)[0]
+
+
+def read_archive(path: str | Path) -> tuple[dict[str, Any], Records]:
+    """Label and records of an archive, checked: checksum of every record, format, version, fields, hash of the weights.
 
     Raises:
-        TDNError: not an archive, truncated, newer than this package, or incomplete.
+        TDNError: not an archive, truncated or damaged, newer than this package, or incomplete.
     """
     path = Path(path)
     if not path.is_file():
         raise TDNError(f"archive '{path}' does not exist; make one with 'tdn deploy CHECKPOINT -o {path}'")
-    try:
-        entry = _label_entry(path)
-        text = None
-        if entry is not None:
-            with zipfile.ZipFile(path) as file:
-                text = file.read(entry).decode()
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as problem:
-        raise TDNError(f"'{path}' is not a whole archive ({problem}); copy it again or deploy it anew") from None
+    records = _read_records(path)
+    text = records.get("extra/" + schema.METADATA_RECORD)
     if text is None:
         raise TDNError(f"'{path}' has no record {schema.METADATA_RECORD}; make an archive with 'tdn deploy'")
     try:
         label = json.loads(text)
-    except json.JSONDecodeError:
+    except ValueError:  # also of text that is not UTF-8
         label = None
     if not isinstance(label, dict):
         raise TDNError(f"the label of '{path}' is not a JSON object; deploy the model anew")
     _check(label, path)
-    return label
+    if label[schema.VERSION] > 1:
+        check_record(label, records.get("extra/" + schema.WEIGHTS_RECORD), path)
+    return label, records
+
+
+def _read_records(path: Path) -> Records:
+    """Every record by its name behind the common folder; zipfile verifies what it reads."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+            records = {name.partition("/")[2]: file.read(name) for name in names}
+    except Exception as problem:  # zipfile raises many kinds for a damaged file
+        words = str(problem) or type(problem).__name__  # with names of records, decoded however broken they are
+        reason = quoted(words.encode("ascii", "replace").decode())
+        raise TDNError(f"'{path}' is not a whole archive ({reason}); copy it again or deploy it anew") from None
+    if len(records) != len(names) or len({name.partition("/")[0] for name in names}) > 1:
+        raise TDNError(f"'{path}' is not a whole archive (records share a name); copy it again or deploy it anew")
+    return records
 
 
 def _check(label: dict[str, Any], path: Path) -> None:
     if label.get(schema.FORMAT) != schema.FORMAT_NAME:
-        raise TDNError(f"'{path}' has format {label.get(schema.FORMAT)!r}, not '{schema.FORMAT_NAME}'; deploy it anew")
+        found = quoted(label.get(schema.FORMAT))
+        raise TDNError(f"'{path}' has format {found}, not '{schema.FORMAT_NAME}'; deploy it anew")
     version = label.get(schema.VERSION)
-    if not isinstance(version, int) or version > schema.FORMAT_VERSION:
+    if not isinstance(version, int) or not 1 <= version <= schema.FORMAT_VERSION:
+        shown = version if isinstance(version, int) or version is None else quoted(version)
         raise TDNError(
-            f"'{path}' has archive format {version} and this tdn reads up to {schema.FORMAT_VERSION}; update tdn"
+            f"'{path}' has archive format {shown} and this tdn reads up to {schema.FORMAT_VERSION}; update tdn"
         )
-    missing = [name for name in schema.REQUIRED_FIELDS if name not in label]
+    required = schema.REQUIRED_FIELDS + ((schema.WEIGHTS_SHA256, schema.WEIGHT_NAMES) if version > 1 else ())
+    missing = [name for name in required if name not in label]
     if missing:
         raise TDNError(f"the label of '{path}' lacks {', '.join(missing)}; deploy the model anew")

@@ -18,7 +18,7 @@ from tdn import schema
 from tdn.conventions import check_kind, free_energies
 from tdn.deploy.archive import read_label
 from tdn.deploy.array_results import array_results, total_energies
-from tdn.errors import TDNError
+from tdn.errors import TDNError, quoted
 from tdn.forks import compute_serially_after_fork, engine_threads
 from tdn.torch_libraries import SCRIPT_ENGINE, find, offer_script_engine, provide, torch_version
 
@@ -114,7 +114,7 @@ class DeployedModel:
         try:
             return torch.jit.load(io.BytesIO(self._contents), map_location="cpu").eval()
         except RuntimeError as problem:
-            reason = str(problem).splitlines()[0]
+            reason = quoted(str(problem).partition("\n")[0], limit=200)
             raise TDNError(f"the module of '{self.path}' cannot be loaded ({reason}); deploy the model anew") from None
 
     def to(self, device: torch.device | str) -> DeployedModel:

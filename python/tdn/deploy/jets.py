@@ -1,7 +1,7 @@
 """Values with first and second derivatives by the distance ("jets") of radial bases and networks, by explicit formulas.
 
 A jet is one tensor (3, ...): f, df/dr, d2f/dr2. The classes wrap those of ``tdn.model.radial``, which training uses
-without derivatives; all of it scripts, because an archive makes its own tables when it is loaded.
+without derivatives. ``pair_tdn/engine/cpu/jets.cpp`` is the twin that makes the tables when an archive is opened.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class BesselJets(nn.Module):
         """(n,) angstrom -> (n, n_radial)."""
         return self.basis(distances)
 
-    @torch.jit.export
     def jets(self, distances: Tensor) -> Tensor:
         """(n,) angstrom, positive -> (3, n, n_radial); frequencies are exact in every precision of the archive."""
         r = distances.unsqueeze(-1)
@@ -79,7 +78,6 @@ class GaussianJets(nn.Module):
         """(n,) angstrom -> (n, n_radial)."""
         return self.basis(distances)
 
-    @torch.jit.export
     def jets(self, distances: Tensor) -> Tensor:
         """(n,) angstrom -> (3, n, n_radial)."""
         value = self.basis(distances)
@@ -101,7 +99,6 @@ class RadialJets(nn.Module):
         """(n_edges, n_radial), (n_edges,) int64 -> (n_edges, C)."""
         return self.network(basis, pair)
 
-    @torch.jit.export
     def jets(self, basis: Tensor, pairs: Tensor) -> Tensor:
         """Jets of the basis (3, n, n_radial) for each pair of elements (n_pairs,) int64 -> (3, n_pairs, n, C).
 

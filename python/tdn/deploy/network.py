@@ -1,7 +1,8 @@
 """The network of an archive: the model's segments, and its weights as a fused engine reads them.
 
 ``fused_weights`` holds the rewriting: constants folded, linear maps that read the same row stacked, radial networks as
-tables for the pairs of elements that a run uses. ``tdn.deploy.fused`` says in plain PyTorch what is done with them.
+tables for the pairs of elements that a run uses. ``tdn.deploy.fused`` says in plain PyTorch what is done with them. An
+archive has the same weights, but the radial networks themselves (``tdn.deploy.weights``); its reader makes the tables.
 """
 
 from __future__ import annotations
@@ -41,12 +42,10 @@ class ExportedAttention(nn.Module):
         """As in the model."""
         return self.attention.receive(x, rows, center, neighbor, pair, features)
 
-    @torch.jit.export
     def jets(self, basis: Tensor, pairs: Tensor) -> Tensor:
         """Jets of the radial weights, see :class:`tdn.deploy.jets.RadialJets`."""
         return self.attention.radial.jets(basis, pairs)
 
-    @torch.jit.export
     def weights(self) -> dict[str, Tensor]:
         """Everything but the tables; the maps of a message are stacked: values, gates, logits."""
         block = self.attention
@@ -90,7 +89,6 @@ class DeployedNetwork(Network):
         self.sigmoid_attention = float(self.layers[0].attention.softmax.scale)
         self.register_buffer("component_of_row", component_of_row(config), persistent=False)
 
-    @torch.jit.export
     def radial_jets(self, distances: Tensor, pairs: Tensor) -> dict[str, Tensor]:
         """Jets of all radial weights without the envelope, by the name of their table.
 
@@ -114,11 +112,10 @@ class DeployedNetwork(Network):
             jets["force_head.table"] = self.force_head.attention.jets(basis, pairs)
         return jets
 
-    @torch.jit.export
     def fused_weights(self, pairs: Tensor) -> dict[str, Tensor]:
         """Weights of the fused engine, float64; named as :mod:`tdn.deploy.fused` reads them.
 
-        Called on a copy of the module in float64, so that tables have no rounding of their own.
+        Called on a copy of the network in float64, so that tables have no rounding of their own.
 
         Args:
             pairs: (n_tables,) int64, the ordered pairs of elements (center * n_elements + neighbor) that get a table.
@@ -130,22 +127,22 @@ class DeployedNetwork(Network):
         knots = torch.arange(1, self.n_knots, dtype=torch.float64, device=pairs.device) * spacing
         for name, jets in self.radial_jets(knots, pairs).items():
             weights[name] = hermite_table(jets, spacing)
+        weights.update(self.numbers())
+        return {name: weight.detach().to(torch.float64).contiguous() for name, weight in weights.items()}
+
+    def numbers(self) -> dict[str, Tensor]:
+        """Constants of the model, float64."""
         numbers = {
-            "cutoff": cutoff,
-            "envelope_power": float(self.geometry.power) if self.smooth else 0.0,
+            "cutoff": self.geometry.cutoff,
+            "envelope_power": self.geometry.power if self.smooth else 0.0,
             "norm_eps": self.norm.eps,
             "norm_divides": float(self.norm.divides),
             "sigmoid_attention": self.sigmoid_attention,
             "silu_scale": self.silu_scale,
             "sigmoid_scale": self.sigmoid_scale,
-            "n_layers": float(len(self.layers)),
+            "n_layers": len(self.layers),
         }
-        for name, number in numbers.items():
-            weights[name] = torch.full([], number, dtype=torch.float64)  # torch.tensor rounds to float32 in a script
-        result: dict[str, Tensor] = {}
-        for name, weight in weights.items():
-            result[name] = weight.detach().to(torch.float64).contiguous()
-        return result
+        return {name: torch.tensor(float(number), dtype=torch.float64) for name, number in numbers.items()}
 
     def node_weights(self) -> dict[str, Tensor]:
         """Embedding and readout, without tables and numbers."""

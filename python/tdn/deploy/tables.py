@@ -1,7 +1,7 @@
 """Tables of radial weights: quintic Hermite polynomials between uniform knots, with two continuous derivatives.
 
 A table is (n_tables, n_knots, 3, C): f, h df/dr, h^2 d2f/dr2 at the knots r = 0, h, 2 h, .. cutoff. The radial basis
-cannot be evaluated at r = 0, so the first knot is the Taylor continuation of the second. Everything here scripts.
+cannot be evaluated at r = 0, so the first knot is the Taylor continuation of the second.
 """
 
 from __future__ import annotations

@@ -18,8 +18,11 @@ from tdn.deploy.deployed import DeployedModel
 from tdn.deploy.label import make_label
 from tdn.deploy.network import DeployedNetwork
 from tdn.deploy.rewrite import deployable
+from tdn.deploy.safetensors import Arrays, pack
 from tdn.deploy.tabulate import has_kernels, no_tables, tabulation
 from tdn.deploy.verify import Verdict, verify
+from tdn.deploy.weights import archive_weights
+from tdn.deploy.weights_record import label_fields
 from tdn.errors import TDNError
 from tdn.files import check_target
 from tdn.model import TDN
@@ -36,9 +39,26 @@ def script(network: DeployedNetwork) -> torch.jit.ScriptModule:
         return torch.jit.script(network)
 
 
-def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path) -> None:
-    """Write module and label into one file."""
-    save_records(module, {schema.METADATA_RECORD: json.dumps(label, indent=1).encode()}, path)
+def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path, weights: Arrays | None = None) -> None:
+    """Write module, label and the weights of the fused engine into one file; the label holds their names and hash.
+
+    Args:
+        module: the scripted network.
+        label: gets the fields of the weights.
+        path: the file.
+        weights: of :func:`tdn.deploy.weights.archive_weights`; None if the fused engine cannot run the model.
+    """
+    record = None if weights is None else pack(weights)
+    label |= label_fields(record, weights or ())
+    extra = {schema.METADATA_RECORD: json.dumps(label, indent=1).encode()}
+    if record is not None:
+        extra[schema.WEIGHTS_RECORD] = record
+    save_records(module, extra, path)
+
+
+def save_network(network: DeployedNetwork, label: dict[str, Any], path: Path) -> None:
+    """Write an archive of a network, with weights of the fused engine if it has knots; not verified."""
+    save(script(network), label, path, archive_weights(network) if network.n_knots else None)
 
 
 def save_records(module: torch.jit.ScriptModule, extra: dict[str, bytes], path: Path) -> None:
@@ -50,12 +70,16 @@ def save_records(module: torch.jit.ScriptModule, extra: dict[str, bytes], path: 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         torch.jit.save(module, buffer)
-    buffer.seek(0)
-    reader, writer = torch._C.PyTorchFileReader(buffer), torch._C.PyTorchFileWriter(str(path))
+    copy_records(buffer.getvalue(), extra, path)
+
+
+def copy_records(source: bytes, extra: dict[str, bytes], path: Path) -> None:
+    """Write the module of a TorchScript file, as it is there, with other records beside it."""
+    reader, writer = torch._C.PyTorchFileReader(io.BytesIO(source)), torch._C.PyTorchFileWriter(str(path))
     for name, content in extra.items():
         writer.write_record("extra/" + name, content, len(content))
     for name in reader.get_all_records():
-        if not name.endswith(".debug_pkl") and name not in WRITER_RECORDS:
+        if not name.startswith("extra/") and not name.endswith(".debug_pkl") and name not in WRITER_RECORDS:
             content = reader.get_record(name)
             writer.write_record(name, content, len(content))
     writer.write_end_of_file()
@@ -104,8 +128,8 @@ def write_archive(
         tables = tabulation(network) if tabulate and has_kernels(model.config) else None
         label["tabulation"] = tables.label() if tables else None
         network.n_knots = tables.n_knots if tables else 0
-        module = script(network)
-        save(module, label, part)
+        module, weights = script(network), archive_weights(network) if network.n_knots else None
+        save(module, label, part, weights)
         verdicts = tables.verdicts() if tables else no_tables(model.config)
         verdicts += verify(model, DeployedModel(part), structures)
         failed = [v for v in verdicts if not v.passed]
@@ -116,7 +140,7 @@ def write_archive(
             )
         label["verification"] = {v.name: v.value for v in verdicts}
         label["equivariance_error"] = next(v.value for v in verdicts if "rotation" in v.name)
-        save(module, label, part)
+        save(module, label, part, weights)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

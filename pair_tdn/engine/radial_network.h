@@ -1,0 +1,63 @@
+// A radial network out of an archive: jets of the basis -> jets of the radial weights of a pair.
+#pragma once
+
+#include "archive/named_arrays.h"
+#include "jets.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tdn {
+
+/// Weights that are taken out by their names. Throws tdn::Error when one is missing or has another
+/// size than asked.
+class WeightTaker {
+ public:
+  explicit WeightTaker(NamedArrays &weights) : weights_(weights) {}
+
+  bool has(const std::string &name) const { return weights_.contains(name); }
+  Array take(const std::string &name);
+  std::vector<double> take(const std::string &name, size_t size);
+  double number(const std::string &name) { return take(name, 1).front(); }
+  /// NAME.weight (n_out, n_in) and NAME.bias.
+  jets::Linear linear(const std::string &name, size_t n_in);
+  /// NAME.weight and NAME.bias, or nothing where there are none.
+  std::optional<jets::LayerNorm> norm(const std::string &name, size_t width, double eps);
+
+  [[noreturn]] static void refuse(const std::string &name, const char *cause);
+
+ private:
+  NamedArrays &weights_;
+};
+
+/// A vector for each ordered pair: T[a, b], or U[a] + V[b]; none when blind to the elements.
+struct PairVectors {
+  size_t n_elements;
+  std::vector<double> of_pair, of_center, of_neighbor;
+
+  bool blind() const { return of_pair.empty() && of_center.empty(); }
+  /// Adds it to the values of all points.
+  void add(jets::Jets &x, size_t center, size_t neighbor) const;
+};
+
+struct RadialNetwork {
+  jets::Linear first, second, last;
+  std::optional<jets::LayerNorm> first_norm, second_norm;
+  PairVectors pairs;
+  double silu_scale;
+
+  /// All but the first map, whose result does not depend on the pair.
+  jets::Jets behind_first(jets::Jets x, size_t center, size_t neighbor) const;
+};
+
+struct RadialConstants {
+  double silu_scale, norm_eps;
+  size_t n_elements, n_radial;
+};
+
+/// The network whose weights are called PREFIX...
+RadialNetwork take_network(WeightTaker &taker, const std::string &prefix,
+                           const RadialConstants &constants);
+
+}    // namespace tdn
