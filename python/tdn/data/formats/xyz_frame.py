@@ -100,11 +100,12 @@ def rows_of(lines: Sequence[str], columns: dict[str, Column], exact: bool) -> li
 def table(rows: Sequence[Sequence[str]], column: Column, name: str) -> NDArray[np.float64]:
     """Numbers of a property, shape ``(n_atoms, width)``."""
     first, end = column.first, column.first + column.width
+    words = [word for row in rows for word in row[first:end]]
     try:
-        values = np.array([[number(word) for word in row[first:end]] for row in rows], dtype=np.float64)
+        values = np.fromiter(map(float, words), dtype=np.float64, count=len(words))
     except ValueError:
         raise first_problem(rows, column, name) from None
-    if not np.isfinite(values).all():
+    if not np.isfinite(values).all() or "_" in "".join(words):  # Python reads 1_000 as a number
         raise first_problem(rows, column, name)
     return values.reshape(len(rows), column.width)
 
