@@ -23,7 +23,7 @@ demo: setup
 test: setup $(VENV)/stamp-test
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/stamp-test $(VENV)/stamp-dev
+lint: $(VENV)/stamp-run $(VENV)/stamp-train $(VENV)/stamp-test $(VENV)/stamp-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
