@@ -3,8 +3,7 @@
 #pragma once
 
 #include "engine/evaluator.h"
-
-#include <torch/csrc/jit/api/module.h>
+#include "script_pass.h"
 
 namespace tdn {
 
@@ -25,11 +24,7 @@ class ScriptEvaluator : public Evaluator {
  private:
   Device device_;
   Precision precision_;
-  torch::jit::Module module_;
-  std::vector<torch::jit::Module> layers_;
-
-  struct Graph;
-  struct Pass;    // the tensors of one evaluation
+  script::ScriptModel model_;
 
   /// On the host, what the last evaluation gave.
   struct Results {
