@@ -17,7 +17,7 @@ from tdn.errors import TDNError
 from tdn.evaluation.evaluate import evaluate
 from tdn.training.checkpoint import KEY, load_model, read_checkpoint, training_summary
 from tdn.training.module import TrainingModule
-from tdn.training.run import RUN_FILES
+from tdn.training.run_folder import RUN_FILES
 
 FREE = {"elapsed_s"}
 

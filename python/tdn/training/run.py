@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import fields
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from tdn.architectures import build_model
-from tdn.config.architectures import config_to_dict, stored_config
-from tdn.config.data import DataConfig
 from tdn.config.run import TrainConfig
-from tdn.config.settings import Settings
-from tdn.config.training import FREE_ON_RESUME, TrainingConfig
 from tdn.errors import TDNError
 from tdn.evaluation.evaluate import evaluate
 from tdn.evaluation.report import error_table
 from tdn.model import TDN
 from tdn.training.batching import build_loader
-from tdn.training.checkpoint import KEY, default_dtype, load_with_summary, pack_model, plain, read_checkpoint
+from tdn.training.checkpoint import default_dtype, load_with_summary, pack_model, read_checkpoint
 from tdn.training.final_fit import final_fit, store_fit
 from tdn.training.finetuning import Start, open_start, take_over
 from tdn.training.launch import launch
@@ -36,19 +30,14 @@ from tdn.training.optimizer import build_optimizers
 from tdn.training.parallel import Ranks
 from tdn.training.plots import plot_learning_curve, plot_parity
 from tdn.training.prepare import TrainingData, notes, prepare_data
-from tdn.training.run_lock import LOCK_FILE, locked_folder
-from tdn.training.saving import BEST, LAST, LOG_FILE, Saver
+from tdn.training.run_folder import CURVE_FILE, PARITY_FILE, check_folder, check_same_model, open_folder
+from tdn.training.run_lock import locked_folder
+from tdn.training.saving import BEST, LAST, Saver
 from tdn.training.schedule import Plateau
 from tdn.training.state import RunState
 from tdn.training.tally import Tally
 
 logger = logging.getLogger(__name__)
-
-CONFIG_FILE = "config.yaml"
-CURVE_FILE = "learning_curve.png"
-PARITY_FILE = "parity.png"
-#: Files of a run; ``overwrite`` removes these and no others.
-RUN_FILES = (BEST, LAST, LOG_FILE, CONFIG_FILE, CURVE_FILE, PARITY_FILE)
 
 
 def train(
@@ -100,68 +89,6 @@ def train_here(config: TrainConfig, folder: Path, resume: bool, overwrite: bool,
     fit(config, module, data, Saver(folder, partial(pack, config=config, data=data)), resume, stop_after, open_now)
     if first:
         finish(config, folder, data)
-
-
-def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool) -> dict[str, Any] | None:
-    """Refuse to overwrite a run silently, or to go on with a different one; returns what the run to resume saved."""
-    if resume and overwrite:
-        raise TDNError("--resume and --overwrite exclude each other; give one of them")
-    if resume:
-        before: dict[str, Any] = read_checkpoint(folder / LAST)[KEY]
-        check_same_run(config, before["training"]["config"])
-        return before
-    if not overwrite and any(path.name != LOCK_FILE for path in folder.iterdir()):
-        raise TDNError(
-            f"the run folder '{folder}' exists; go on with --resume, replace its files with --overwrite, "
-            "or change run_dir"
-        )
-    return None
-
-
-def check_same_run(config: TrainConfig, before: dict[str, Any]) -> None:
-    """The options that decide what a step does must be those of the interrupted run."""
-    now = plain(config.to_dict())
-    defaults = {"data": defaults_of(DataConfig), "training": defaults_of(TrainingConfig), "model": {}}
-    for section, missing in defaults.items():
-        for name in {**before[section], **now[section]}:
-            old, new = before[section].get(name, missing.get(name)), now[section].get(name)
-            if old != new and not (section == "training" and name in FREE_ON_RESUME):
-                raise TDNError(
-                    f"{section}.{name} is {new!r} but the run to resume has {old!r}; restore it or change run_dir"
-                )
-
-
-def check_same_model(settings: Settings, stored: dict[str, Any]) -> None:
-    """Defaults of the model may have changed since the run was interrupted; averages of the data are not compared."""
-    before, now = config_to_dict(stored_config(stored)), config_to_dict(settings)
-    for name, old in before.items():
-        if now.get(name) != old and not name.startswith("avg_"):
-            raise TDNError(
-                f"model.{name} is {now.get(name)!r} but the run to resume has {old!r}; write model.{name}: {old} into "
-                "the configuration or change run_dir"
-            )
-
-
-def defaults_of(kind: type) -> dict[str, Any]:
-    """Values of options that an earlier version did not know."""
-    return {option.name: option.default for option in fields(kind)}
-
-
-@contextmanager
-def open_folder(config: TrainConfig, folder: Path, overwrite: bool) -> Iterator[None]:
-    """Note the configuration in the folder and, with ``overwrite``, remove the files of an earlier run.
-
-    A run that ends before it has written anything takes its note away again.
-    """
-    if overwrite:
-        for name in RUN_FILES:
-            (folder / name).unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), encoding="utf-8")
-    try:
-        yield
-    finally:
-        if not any((folder / name).exists() for name in (BEST, LAST, LOG_FILE)):
-            (folder / CONFIG_FILE).unlink(missing_ok=True)
 
 
 def build_module(config: TrainConfig, data: TrainingData, start: Start | None) -> tuple[TrainingModule, list[str]]:
