@@ -145,6 +145,7 @@ def single_point(
     commands: str = "",
     pair: str | None = None,
     timeout: float = 120,
+    **environment: str,
 ) -> SinglePoint:
     """Energy, forces and virials of one structure through LAMMPS.
 
@@ -159,10 +160,11 @@ def single_point(
         commands: input lines before read_data.
         pair: replaces the pair_style and pair_coeff lines (hybrid).
         timeout: seconds.
+        **environment: variables of the run.
     """
     rotation = write_data(atoms, elements, folder / "data.test")
     pair = pair or f"pair_style {style}\npair_coeff * * {model} {' '.join(elements)}\n"
-    done = run(setup(atoms, units, commands) + pair + PRINT_ALL, n_ranks, folder, timeout)
+    done = run(setup(atoms, units, commands) + pair + PRINT_ALL, n_ranks, folder, timeout, **environment)
     assert done.returncode == 0, done.output
     eV, factor = UNITS[units].eV, PRESSURE_FACTOR[units]
     rows = (folder / "dump.test").read_text().splitlines()[9:]

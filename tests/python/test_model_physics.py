@@ -9,7 +9,8 @@ import torch
 from ase import Atoms
 from models import elements_of, energy_of, graph_of, random_model
 from scipy.spatial.transform import Rotation
-from tolerances import FINITE_DIFFERENCES, INVARIANCE
+from slopes import assert_forces_are_slopes, assert_stress_is_slope
+from tolerances import INVARIANCE
 
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
@@ -60,41 +61,11 @@ def test_energy_does_not_depend_on_origin_order_or_choice_of_images(l_max):
 @pytest.mark.parametrize("l_max", DEGREES)
 def test_forces_are_minus_the_gradient(l_max):
     atoms = structures.ethanol()
-    model = random_model(elements_of(atoms), l_max=l_max)
-    forces = model(graph_of(model, atoms)).forces.numpy()
-    step = 1e-4
-    for atom, axis in ((0, 0), (2, 1), (5, 2)):
-        ends = []
-        for sign in (1, -1):
-            displaced = atoms.copy()
-            displaced.positions[atom, axis] += sign * step
-            ends.append(energy_of(model, displaced))
-        slope = -(ends[0] - ends[1]) / (2 * step)
-        assert abs(slope - forces[atom, axis]) < FINITE_DIFFERENCES * abs(forces).max()
-    assert abs(forces.sum(axis=0)).max() < 1e-12
+    assert_forces_are_slopes(random_model(elements_of(atoms), l_max=l_max), atoms)
 
 
 def test_stress_is_the_strain_derivative():
-    atoms = structures.silicon_triclinic()
-    model = random_model(("Si",))
-    stress = model(graph_of(model, atoms), stress=True).stress[0].numpy()
-    step = 1e-5
-    for row, column in ((0, 0), (1, 2), (0, 2)):
-        ends = []
-        for sign in (1, -1):
-            strain = np.eye(3)
-            strain[row, column] += sign * step / 2
-            strain[column, row] += sign * step / 2
-            ends.append(energy_of(model, moved_affinely(atoms, strain)))
-        slope = (ends[0] - ends[1]) / (2 * step) / atoms.get_volume()
-        assert abs(slope - stress[row, column]) < 1e-6 * abs(stress).max()
-
-
-def moved_affinely(atoms: Atoms, strain: np.ndarray) -> Atoms:
-    """Cell and positions strained."""
-    result = atoms.copy()
-    result.set_cell(atoms.cell.array @ strain.T, scale_atoms=True)
-    return result
+    assert_stress_is_slope(random_model(("Si",)), structures.silicon_triclinic())
 
 
 def test_two_far_molecules_have_twice_the_energy():
