@@ -37,7 +37,7 @@ from report import machine, parser, publish, verdict
 from water import ROOT, water_box
 
 from tdn.data import graph_from_atoms
-from tdn.deploy.deployed import DeployedModel
+from tdn.deployment.deployed import DeployedModel
 from tdn.lammps import Simulation
 from tdn.training.malloc import keep_freed_pages
 

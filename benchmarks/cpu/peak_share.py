@@ -38,7 +38,7 @@ from water import water_box
 
 from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph
-from tdn.deploy.deployed import DeployedModel
+from tdn.deployment.deployed import DeployedModel
 from tdn.plan.profile import Profile, profile, timed
 from tdn.plan.stages import SIGMOID
 from tdn.training.malloc import keep_freed_pages

@@ -34,8 +34,8 @@ from random_model import ELEMENTS, SIZE, perturbed, random_md, size_text
 from report import machine, parser, publish, verdict
 from step_worker import COPIES
 
-from tdn.deploy import write_archive
-from tdn.deploy.verify import random_graph
+from tdn.deployment import write_archive
+from tdn.deployment.verify import random_graph
 from tdn.model import TDN, ModelConfig
 from tdn.training.checkpoint import default_dtype, save_model
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 from tdn.model import TDN, ModelConfig
 from tdn.training.checkpoint import default_dtype
 

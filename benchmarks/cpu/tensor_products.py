@@ -30,7 +30,7 @@ from report import machine, parser, publish
 from torch import Tensor
 
 from tdn.algebra.spherical_harmonics import spherical_harmonics
-from tdn.deploy.verify import random_rotation
+from tdn.deployment.verify import random_rotation
 from tdn.training.malloc import keep_freed_pages
 
 try:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import tdn
 from tdn import _core
-from tdn.deploy import read_label, write_archive
+from tdn.deployment import read_label, write_archive
 from tdn.model import TDN, ModelConfig
 
 ROOT = Path(__file__).parents[2]

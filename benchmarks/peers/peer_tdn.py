@@ -13,7 +13,7 @@ from adapter import CHANNELS, CUTOFF, L_MAX, NEIGHBORS, REFERENCES, SEED, Built,
 
 from tdn import _core
 from tdn.data import graph_from_atoms
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 from tdn.model import TDN, ModelConfig
 from tdn.ops import load_library
 

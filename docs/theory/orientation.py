@@ -12,7 +12,7 @@ from output import finish, save, write_table
 from torch import Tensor
 
 from tdn.data.graph import Graph
-from tdn.deploy.verify import cluster_graph
+from tdn.deployment.verify import cluster_graph
 from tdn.model import TDN, ModelConfig
 from tdn.training.checkpoint import default_dtype
 

@@ -1,5 +1,5 @@
 // Reads a safetensors record: length of the header, header in JSON, data. Written by
-// python/tdn/deploy/safetensors.py.
+// python/tdn/deployment/safetensors.py.
 #pragma once
 
 #include "errors.h"

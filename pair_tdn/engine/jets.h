@@ -1,5 +1,5 @@
 // Values with first and second derivatives by the distance ("jets"), in float64: (3, n, width)
-// each. The formulas are those of python/tdn/deploy/jets.py.
+// each. The formulas are those of python/tdn/deployment/jets.py.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // Tables of the radial networks, made when an archive is opened for the pairs of elements in use.
-// Twin of python/tdn/deploy/jets.py and tables.py, which explain the formulas.
+// Twin of python/tdn/deployment/jets.py and tables.py, which explain the formulas.
 #pragma once
 
 #include "errors.h"

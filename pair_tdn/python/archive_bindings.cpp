@@ -41,5 +41,5 @@ void bind_archive(py::module_ &module)
 {
   module.def("fused_weights", &fused_weights, py::arg("contents"), py::arg("species"),
              "Weights by name that the fused engine makes of an archive's contents (bytes), with "
-             "the radial tables of these species; see tdn.deploy.fused.");
+             "the radial tables of these species; see tdn.deployment.fused.");
 }

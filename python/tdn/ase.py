@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from tdn.data.arrays import GraphArrays, graph_arrays
-from tdn.deploy.deployed import DeployedModel
+from tdn.deployment.deployed import DeployedModel
 from tdn.errors import TDNError
 from tdn.forks import compute_serially_after_fork
 from tdn.iteration import in_batches

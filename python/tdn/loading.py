@@ -29,8 +29,8 @@ def load(path: str | Path, device: str = "cpu") -> Model:
     check_device(device)
     if not path.is_file():
         raise TDNError(f"model file '{path}' does not exist; give a checkpoint or an archive *.tdn.pt")
-    from tdn.deploy.archive import is_archive
-    from tdn.deploy.deployed import DeployedModel
+    from tdn.deployment.archive import is_archive
+    from tdn.deployment.deployed import DeployedModel
 
     if is_archive(path):
         return DeployedModel(path, device)

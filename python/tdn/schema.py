@@ -93,8 +93,9 @@ MIN_DISTANCES = "min_distances"
 WEIGHTS_SHA256 = "weights_sha256"
 WEIGHT_NAMES = "weight_names"
 
-#: Every weight that the fused engine may find, see tdn.deploy.fused; another one is refused, so that a new one needs no
-#: new format. {k} is the index of a layer, {attention} layers.{k} or force_head, {radial} one of these or embedding.
+#: Every weight that the fused engine may find, see tdn.deployment.fused; another one is refused, so that a new one
+#: needs no new format. {k} is the index of a layer, {attention} layers.{k} or force_head, {radial} one of these or
+#: embedding.
 KNOWN_WEIGHTS = (
     "coupling",
     "cutoff",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tdn import schema
-from tdn.deploy.write import save
+from tdn.deployment.write import save
 
 CUTOFF = 3.0  # angstrom
 ELEMENTS = ("H", "O")

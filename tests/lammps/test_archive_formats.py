@@ -9,7 +9,7 @@ import pytest
 from lammps_runner import run, run_python, setup, single_point, write_data
 from structures import water
 
-from tdn.deploy.upgrade import upgrade
+from tdn.deployment.upgrade import upgrade
 
 OLD = Path(__file__).parents[1] / "archives" / "old" / "format_1.tdn.pt"
 ELEMENTS = ["H", "O"]

@@ -14,7 +14,7 @@ from models import random_model
 from solid import completed, table
 
 from tdn.ase import TDNCalculator
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 
 STEPS = 100
 

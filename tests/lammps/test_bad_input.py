@@ -9,7 +9,7 @@ from make_archives import make_archive
 from water_molecule import ATOMS, MODEL, fill
 
 from tdn import schema
-from tdn.deploy.write import save_records
+from tdn.deployment.write import save_records
 
 
 @pytest.fixture

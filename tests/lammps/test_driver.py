@@ -14,7 +14,7 @@ from lammps_runner import run_python
 from models import graph_of, random_model
 from tolerances import LAMMPS
 
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 from tdn.lammps.result import COLUMNS, ROWS
 
 WORKER = Path(driver_worker.__file__)

@@ -13,7 +13,7 @@ from make_archives import PairModel, label, write
 from models import random_model
 from torch import Tensor
 
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 
 ELEMENTS = ["O", "H"]
 #: Different widths and precisions: models of an ensemble share edges and messages, not shapes.

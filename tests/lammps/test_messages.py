@@ -15,7 +15,7 @@ from lammps_runner import run, setup, write_data
 from make_archives import N_COLUMNS, make_archive
 from models import random_model
 
-from tdn.deploy import read_label, write_archive
+from tdn.deployment import read_label, write_archive
 from tdn.plan import parse_plan
 
 ELEMENTS = ["H", "O"]

@@ -13,7 +13,7 @@ from lammps_runner import Run, run, setup, write_data
 from models import random_model
 
 import tdn
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 
 WATER = Path(__file__).parents[2] / "examples" / "water"
 STEPS = 1000

@@ -17,8 +17,8 @@ from parity import assert_same
 from tolerances import LAMMPS
 
 import tdn
-from tdn.deploy import read_label, write_archive
-from tdn.deploy.label import weights_hash
+from tdn.deployment import read_label, write_archive
+from tdn.deployment.label import weights_hash
 from tdn.interop import load_airs
 from tdn.model import TDN
 

@@ -16,7 +16,7 @@ from models import graph_of, random_model
 from parity_worker import CASES, DTYPES, ELEMENTS, STYLES
 from tolerances import LAMMPS
 
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 from tdn.lammps.result import COLUMNS, ROWS
 
 RANKS = (1, 2, 3, 4, 8)

@@ -17,8 +17,8 @@ from scipy.optimize import brentq
 from solid import completed
 
 import tdn
-from tdn.deploy import read_label
-from tdn.deploy.label import weights_hash
+from tdn.deployment import read_label
+from tdn.deployment.label import weights_hash
 
 SILICON = Path(__file__).parents[2] / "examples" / "silicon"
 GPA = 1e4  #: bar, LAMMPS's pressure in units metal

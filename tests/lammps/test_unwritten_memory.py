@@ -13,7 +13,7 @@ from lammps_runner import launch, run_python
 from models import random_model
 from parity_worker import DTYPES, ELEMENTS
 
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 
 WORKER = Path(__file__).parent / "parity_worker.py"
 

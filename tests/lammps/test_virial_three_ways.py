@@ -11,7 +11,7 @@ from models import random_model
 from tolerances import FINITE_DIFFERENCES, LAMMPS
 from virial_worker import ELEMENTS, STRUCTURES
 
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 from tdn.lammps.result import COLUMNS, ROWS
 
 RANKS = (1, 2, 4)

@@ -18,8 +18,8 @@ import torch
 
 import tdn
 from tdn import _core
-from tdn.deploy import DeployedModel, read_label
-from tdn.deploy.verify import random_graph
+from tdn.deployment import DeployedModel, read_label
+from tdn.deployment.verify import random_graph
 from tdn.errors import TDNError
 
 #: Every so many archives that open, the script engine runs too, which takes long to load.

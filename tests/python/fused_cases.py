@@ -12,11 +12,11 @@ from test_fused_twin import ELEMENTS, arguments, gradient, make_model
 from torch import Tensor
 
 from tdn.data.graph import Graph
-from tdn.deploy.deployed import evaluate
-from tdn.deploy.fused import EagerTwin
-from tdn.deploy.label import make_label
-from tdn.deploy.rewrite import deployable
-from tdn.deploy.write import save_network
+from tdn.deployment.deployed import evaluate
+from tdn.deployment.fused import EagerTwin
+from tdn.deployment.label import make_label
+from tdn.deployment.rewrite import deployable
+from tdn.deployment.write import save_network
 from tdn.model import TDN
 
 COMPETING = {"attention": "softmax", "norm": "smooth"}

@@ -12,8 +12,8 @@ from models import random_model
 
 import tdn
 from tdn import schema
-from tdn.deploy import DeployedModel, deploy, read_label, write_archive
-from tdn.deploy.write import save_records
+from tdn.deployment import DeployedModel, deploy, read_label, write_archive
+from tdn.deployment.write import save_records
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.training.checkpoint import save_model

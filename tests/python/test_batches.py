@@ -15,7 +15,7 @@ from fused_cases import Case
 from models import random_model
 
 from tdn.ase import TDNCalculator, predict, predict_each
-from tdn.deploy import DeployedModel
+from tdn.deployment import DeployedModel
 from tdn.errors import TDNError
 from tdn.iteration import in_batches
 from tdn.model import TDN, ModelConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from models import random_model
 
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 
 pytest.importorskip("tdn._core")
 

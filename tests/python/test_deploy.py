@@ -14,9 +14,9 @@ from structures import rattled, small_cell, water
 import tdn
 from tdn import schema
 from tdn.data import collate, graph_from_atoms
-from tdn.deploy import DeployedModel, read_label, write_archive
-from tdn.deploy.verify import AGREEMENT as VERIFY_AGREEMENT
-from tdn.deploy.verify import Verdict, random_graph, table, verify
+from tdn.deployment import DeployedModel, read_label, write_archive
+from tdn.deployment.verify import AGREEMENT as VERIFY_AGREEMENT
+from tdn.deployment.verify import Verdict, random_graph, table, verify
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.training.checkpoint import default_dtype
@@ -179,7 +179,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("value", [1.0, math.nan])
     def test_failed_check_leaves_nothing(self, small, tmp_path, monkeypatch, value):
-        monkeypatch.setattr("tdn.deploy.write.verify", lambda *_: [Verdict("energy", value, 1e-9)])
+        monkeypatch.setattr("tdn.deployment.write.verify", lambda *_: [Verdict("energy", value, 1e-9)])
         with pytest.raises(TDNError, match=r"fails its check 'energy'.* nothing was written; deploy in float64"):
             write_archive(small, tmp_path / "a.tdn.pt")
         assert list(tmp_path.iterdir()) == []
@@ -187,7 +187,7 @@ class TestWriting:
     def test_failed_check_keeps_the_old_archive(self, small, tmp_path, monkeypatch):
         write_archive(small, tmp_path / "a.tdn.pt")
         before = (tmp_path / "a.tdn.pt").read_bytes()
-        monkeypatch.setattr("tdn.deploy.write.verify", lambda *_: [Verdict("energy", 1.0, 1e-9)])
+        monkeypatch.setattr("tdn.deployment.write.verify", lambda *_: [Verdict("energy", 1.0, 1e-9)])
         with pytest.raises(TDNError, match="fails its check"):
             write_archive(small, tmp_path / "a.tdn.pt", overwrite=True)
         assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
@@ -204,7 +204,7 @@ class TestWriting:
         def interrupted(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("tdn.deploy.write.verify", interrupted)
+        monkeypatch.setattr("tdn.deployment.write.verify", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_archive(small, tmp_path / "a.tdn.pt")
         assert list(tmp_path.iterdir()) == []

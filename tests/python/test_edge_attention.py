@@ -7,9 +7,9 @@ import torch
 from test_fused_twin import make_model
 from torch import Tensor
 
-from tdn.deploy.fused import EagerTwin
-from tdn.deploy.rewrite import deployable
-from tdn.deploy.verify import random_graph
+from tdn.deployment.fused import EagerTwin
+from tdn.deployment.rewrite import deployable
+from tdn.deployment.verify import random_graph
 from tdn.errors import TDNError
 from tdn.ops import load_library
 

@@ -13,9 +13,9 @@ from slopes import assert_edge_gradients_are_slopes
 from tolerances import FUSED
 from torch import Tensor
 
-from tdn.deploy import write_archive
-from tdn.deploy.tabulate import BOUND
-from tdn.deploy.verify import random_graph
+from tdn.deployment import write_archive
+from tdn.deployment.tabulate import BOUND
+from tdn.deployment.verify import random_graph
 from tdn.errors import TDNError
 
 pytest.importorskip("tdn._core")

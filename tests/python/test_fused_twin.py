@@ -12,14 +12,14 @@ from torch import Tensor
 
 from tdn import _core, schema
 from tdn.data.graph import Graph
-from tdn.deploy import DeployedModel, read_label, write_archive
-from tdn.deploy.fused import EagerTwin
-from tdn.deploy.label import make_label
-from tdn.deploy.rewrite import deployable
-from tdn.deploy.tabulate import tabulation
-from tdn.deploy.verify import random_graph
-from tdn.deploy.weights import archive_weights
-from tdn.deploy.write import save_network
+from tdn.deployment import DeployedModel, read_label, write_archive
+from tdn.deployment.fused import EagerTwin
+from tdn.deployment.label import make_label
+from tdn.deployment.rewrite import deployable
+from tdn.deployment.tabulate import tabulation
+from tdn.deployment.verify import random_graph
+from tdn.deployment.weights import archive_weights
+from tdn.deployment.write import save_network
 from tdn.model import TDN, ModelConfig
 from tdn.model.radial import n_embedding_weights, n_path_weights
 from tdn.training.checkpoint import default_dtype

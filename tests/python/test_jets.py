@@ -7,7 +7,7 @@ import torch
 from derivatives import automatic_jets
 from torch import Tensor, nn
 
-from tdn.deploy.jets import BesselJets, GaussianJets, RadialJets, layer_norm_jets, silu_jets
+from tdn.deployment.jets import BesselJets, GaussianJets, RadialJets, layer_norm_jets, silu_jets
 from tdn.model.radial import BesselBasis, GaussianBasis, PairEmbedding, RadialNetwork
 from tdn.training.checkpoint import default_dtype
 

@@ -11,11 +11,11 @@ import torch
 
 from tdn import schema
 from tdn.cli import main
-from tdn.deploy import DeployedModel, read_label
-from tdn.deploy.archive import read_archive
-from tdn.deploy.upgrade import upgrade
-from tdn.deploy.verify import cluster_graph
-from tdn.deploy.write import copy_records
+from tdn.deployment import DeployedModel, read_label
+from tdn.deployment.archive import read_archive
+from tdn.deployment.upgrade import upgrade
+from tdn.deployment.verify import cluster_graph
+from tdn.deployment.write import copy_records
 from tdn.errors import TDNError
 
 pytest.importorskip("tdn._core")
@@ -123,7 +123,7 @@ def test_weights_that_do_not_fit(upgraded: Path, tmp_path: Path, change: str):
     import hashlib
 
     from tdn import _core
-    from tdn.deploy.safetensors import pack, unpack
+    from tdn.deployment.safetensors import pack, unpack
 
     weights = unpack(read_archive(upgraded)[1]["extra/" + schema.WEIGHTS_RECORD])
     if change == "missing":

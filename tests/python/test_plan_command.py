@@ -10,7 +10,7 @@ import pytest
 from test_plan import RATES
 
 from tdn.cli import main
-from tdn.deploy import read_label
+from tdn.deployment import read_label
 from tdn.errors import TDNError
 from tdn.plan import measure as measuring
 from tdn.plan import model_size, parse_plan, read_rates
@@ -95,7 +95,7 @@ class TestPlan:
 
     def test_label_decides_on_widths_and_kind(self, monkeypatch):
         label = read_label(WATER) | {"force_width": 32, "force_kinds": ["direct", "gradient"], "layer_widths": [8, 4]}
-        monkeypatch.setattr("tdn.deploy.archive.read_label", lambda _: label)
+        monkeypatch.setattr("tdn.deployment.archive.read_label", lambda _: label)
         assert (model_size("a").numbers_per_step, model_size("a").exchanges) == (8 + 4 + 32, 3)
         label["force_kinds"] = ["gradient", "direct"]
         assert (model_size("a").numbers_per_step, model_size("a").exchanges) == (2 * (8 + 4), 4)

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from tdn.cli import main
-from tdn.deploy import write_archive
-from tdn.deploy.deployed import DeployedModel
+from tdn.deployment import write_archive
+from tdn.deployment.deployed import DeployedModel
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.plan.profile import lattice_graph, profile

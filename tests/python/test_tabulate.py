@@ -14,11 +14,11 @@ from torch import Tensor
 
 from tdn import _core
 from tdn.cli import main
-from tdn.deploy import DeployedModel, read_label, write_archive
-from tdn.deploy.rewrite import deployable
-from tdn.deploy.tables import evaluate_table, hermite_table
-from tdn.deploy.tabulate import BOUND, MAX_INTERVALS, MIN_INTERVALS, Tabulation, checked_pairs, measure, tabulation
-from tdn.deploy.verify import table as verdict_table
+from tdn.deployment import DeployedModel, read_label, write_archive
+from tdn.deployment.rewrite import deployable
+from tdn.deployment.tables import evaluate_table, hermite_table
+from tdn.deployment.tabulate import BOUND, MAX_INTERVALS, MIN_INTERVALS, Tabulation, checked_pairs, measure, tabulation
+from tdn.deployment.verify import table as verdict_table
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
@@ -147,7 +147,7 @@ class TestArchive:
 
     def test_bound_that_cannot_be_met(self, tmp_path, monkeypatch):
         """With too few intervals allowed the networks are kept, and the table says so."""
-        monkeypatch.setattr("tdn.deploy.tabulate.MAX_INTERVALS", MIN_INTERVALS)
+        monkeypatch.setattr("tdn.deployment.tabulate.MAX_INTERVALS", MIN_INTERVALS)
         verdicts = write_archive(make_model("md"), tmp_path / "a.tdn.pt")
         archive = DeployedModel(tmp_path / "a.tdn.pt")
         assert (archive.label["tabulation"], archive.module.n_knots) == (None, 0)

@@ -13,7 +13,7 @@ from models import random_model
 
 from tdn import _core, load
 from tdn.ase import TDNCalculator, predict
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 
 WORKER = Path(__file__).with_name("threads_worker.py")
 

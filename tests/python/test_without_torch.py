@@ -26,7 +26,7 @@ MODULES = [
     "tdn.data.formats.oc",
     "tdn.data.formats.pubchemqcr",
     "tdn.data.source",
-    "tdn.deploy.deployed",
+    "tdn.deployment.deployed",
     "tdn.lammps.simulation",
     "tdn.relaxation.relax",
     "tdn.plan",

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from tdn.ase import TDNCalculator, predict
-from tdn.deploy import DeployedModel
+from tdn.deployment import DeployedModel
 
 N_THREADS = 4
 N_STRUCTURES = 24

@@ -1,5 +1,5 @@
 // The edge work of a layer in the reference kernels, center by center and edge by edge. Of an edge
-// from center i to neighbor j (python/tdn/model/attention.py, python/tdn/deploy/fused.py):
+// from center i to neighbor j (python/tdn/model/attention.py, python/tdn/deployment/fused.py):
 //   s = a_j + c_i,  m = w K s
 //   values = W_v m (b_v on the scalar row),  gates = W_g m_0 + b_g,  logits = W_l m_0 + b_l
 //   z = gate(values, gates),  logit_h = sum over the channels of head h of q lrelu(logits)

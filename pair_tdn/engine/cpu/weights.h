@@ -1,5 +1,5 @@
 // Weights of the fused engine, padded and packed for the kernels of this processor.
-// python/tdn/deploy/fused.py has the list of their names.
+// python/tdn/deployment/fused.py has the list of their names.
 #pragma once
 
 #include "aligned_buffer.h"

@@ -21,8 +21,8 @@ def run(args: argparse.Namespace) -> None:
     """Deploy and print the verdict table."""
     import torch
 
-    from tdn.deploy import deploy
-    from tdn.deploy.verify import table
+    from tdn.deployment import deploy
+    from tdn.deployment.verify import table
     from tdn.training.checkpoint import load_model
 
     structures = []

@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> None:
     """Read and print; the module is not loaded."""
-    from tdn.deploy.archive import read_label
+    from tdn.deployment.archive import read_label
 
     label = read_label(args.archive)
     if args.json:

@@ -16,8 +16,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> None:
     """Upgrade and print what was compared."""
-    from tdn.deploy.upgrade import upgrade
-    from tdn.deploy.verify import table
+    from tdn.deployment.upgrade import upgrade
+    from tdn.deployment.verify import table
 
     verdicts = upgrade(args.archive, args.output, args.overwrite)
     print(table(verdicts))

@@ -47,7 +47,7 @@ def measure(path: str | Path, device: str, threads: int, density: float | None, 
         dtype: precision instead of the archive's.
     """
     from tdn._core import Evaluator
-    from tdn.deploy.archive import read_label
+    from tdn.deployment.archive import read_label
     from tdn.training.malloc import keep_freed_pages
 
     keep_freed_pages()  # the pair style does the same

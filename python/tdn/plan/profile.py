@@ -15,7 +15,7 @@ from tdn.config.architectures import stored_config
 from tdn.config.model import ModelConfig
 from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph
-from tdn.deploy.deployed import DeployedModel
+from tdn.deployment.deployed import DeployedModel
 from tdn.errors import TDNError
 from tdn.plan.measure import typical_degree
 from tdn.plan.stages import Count, count_stages

@@ -55,7 +55,7 @@ def model_size(path: str | Path, dtype: str | None = None, wire: str = "model") 
         dtype: precision of the evaluation instead of the archive's.
         wire: precision of rows in messages.
     """
-    from tdn.deploy.archive import read_label
+    from tdn.deployment.archive import read_label
 
     label = read_label(path)
     direct = label[schema.FORCE_KINDS][0] == "direct"

@@ -14,15 +14,15 @@ import torch
 
 from tdn import schema
 from tdn.data.graph import Graph
-from tdn.deploy.deployed import DeployedModel
-from tdn.deploy.label import make_label
-from tdn.deploy.network import DeployedNetwork
-from tdn.deploy.rewrite import deployable
-from tdn.deploy.safetensors import Arrays, pack
-from tdn.deploy.tabulate import has_kernels, no_tables, tabulation
-from tdn.deploy.verify import Verdict, verify
-from tdn.deploy.weights import archive_weights
-from tdn.deploy.weights_record import label_fields
+from tdn.deployment.deployed import DeployedModel
+from tdn.deployment.label import make_label
+from tdn.deployment.network import DeployedNetwork
+from tdn.deployment.rewrite import deployable
+from tdn.deployment.safetensors import Arrays, pack
+from tdn.deployment.tabulate import has_kernels, no_tables, tabulation
+from tdn.deployment.verify import Verdict, verify
+from tdn.deployment.weights import archive_weights
+from tdn.deployment.weights_record import label_fields
 from tdn.errors import TDNError
 from tdn.files import check_target
 from tdn.model import TDN
@@ -46,7 +46,7 @@ def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path, weig
         module: the scripted network.
         label: gets the fields of the weights.
         path: the file.
-        weights: of :func:`tdn.deploy.weights.archive_weights`; None if the fused engine cannot run the model.
+        weights: of :func:`tdn.deployment.weights.archive_weights`; None if the fused engine cannot run the model.
     """
     record = None if weights is None else pack(weights)
     label |= label_fields(record, weights or ())

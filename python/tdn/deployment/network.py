@@ -1,8 +1,9 @@
 """The network of an archive: the model's segments, and its weights as a fused engine reads them.
 
 ``fused_weights`` holds the rewriting: constants folded, linear maps that read the same row stacked, radial networks as
-tables for the pairs of elements that a run uses. ``tdn.deploy.fused`` says in plain PyTorch what is done with them. An
-archive has the same weights, but the radial networks themselves (``tdn.deploy.weights``); its reader makes the tables.
+tables for the pairs of elements that a run uses. ``tdn.deployment.fused`` says in plain PyTorch what is done with them.
+An archive has the same weights, but the radial networks themselves (``tdn.deployment.weights``); its reader makes the
+tables.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from tdn.algebra.clebsch_gordan import paths_by_product
 from tdn.config.model import ModelConfig
-from tdn.deploy.tables import hermite_table
+from tdn.deployment.tables import hermite_table
 from tdn.model.attention import Attention
 from tdn.model.layers import SIGMOID_SCALE
 from tdn.model.network import Network
@@ -43,7 +44,7 @@ class ExportedAttention(nn.Module):
         return self.attention.receive(x, rows, center, neighbor, pair, features)
 
     def jets(self, basis: Tensor, pairs: Tensor) -> Tensor:
-        """Jets of the radial weights, see :class:`tdn.deploy.jets.RadialJets`."""
+        """Jets of the radial weights, see :class:`tdn.deployment.jets.RadialJets`."""
         return self.attention.radial.jets(basis, pairs)
 
     def weights(self) -> dict[str, Tensor]:
@@ -74,7 +75,7 @@ def component_of_row(config: ModelConfig) -> Tensor:
 class DeployedNetwork(Network):
     """The segments of a model with ``fused_weights``; ``n_knots`` is 0 when the archive is not tabulated."""
 
-    if TYPE_CHECKING:  # modules of the model, in which deploy replaced some (see tdn.deploy.rewrite)
+    if TYPE_CHECKING:  # modules of the model, in which deploy replaced some (see tdn.deployment.rewrite)
         geometry: Any
         embedding: Any
         layers: Any
@@ -113,7 +114,7 @@ class DeployedNetwork(Network):
         return jets
 
     def fused_weights(self, pairs: Tensor) -> dict[str, Tensor]:
-        """Weights of the fused engine, float64; named as :mod:`tdn.deploy.fused` reads them.
+        """Weights of the fused engine, float64; named as :mod:`tdn.deployment.fused` reads them.
 
         Called on a copy of the network in float64, so that tables have no rounding of their own.
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from tdn import schema
 from tdn.conventions import check_kind, free_energies
-from tdn.deploy.archive import read_label
-from tdn.deploy.array_results import array_results, total_energies
+from tdn.deployment.archive import read_label
+from tdn.deployment.array_results import array_results, total_energies
 from tdn.errors import TDNError, quoted
 from tdn.forks import compute_serially_after_fork, engine_threads
 from tdn.torch_libraries import SCRIPT_ENGINE, find, offer_script_engine, provide, torch_version
@@ -181,7 +181,7 @@ class DeployedModel:
         self.evaluator = reopen_evaluator(self._contents, *self._how(self._species))
 
     def results(self, graphs: Sequence[GraphArrays], forces: str | None = None) -> list[dict[str, Any]]:
-        """Results of structures under ASE's names, without torch; see :func:`tdn.deploy.array_results.array_results`.
+        """Results under ASE's names, without torch; see :func:`tdn.deployment.array_results.array_results`.
 
         Raises:
             TDNError: the model has no forces of this kind (``gradient`` or ``direct``).

@@ -15,7 +15,7 @@ from models import graph_of, random_model
 from parity import assert_same
 from tolerances import LAMMPS
 
-from tdn.deploy import write_archive
+from tdn.deployment import write_archive
 from tdn.model import TDN
 
 #: ghost_exchange.cpp; no message has the last

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from tdn import schema
-from tdn.deploy.archive import read_archive
-from tdn.deploy.deployed import DeployedModel
-from tdn.deploy.safetensors import Arrays, pack
-from tdn.deploy.verify import Verdict, largest, random_graph
-from tdn.deploy.weights import as_arrays, radial_weights
-from tdn.deploy.weights_record import label_fields
-from tdn.deploy.write import copy_records
+from tdn.deployment.archive import read_archive
+from tdn.deployment.deployed import DeployedModel
+from tdn.deployment.safetensors import Arrays, pack
+from tdn.deployment.verify import Verdict, largest, random_graph
+from tdn.deployment.weights import as_arrays, radial_weights
+from tdn.deployment.weights_record import label_fields
+from tdn.deployment.write import copy_records
 from tdn.errors import TDNError
 from tdn.files import check_target
 from tdn.model.prediction import Prediction

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from tdn.config.model import ModelConfig
-from tdn.deploy.network import DeployedNetwork
-from tdn.deploy.tables import evaluate_table, hermite_table
-from tdn.deploy.verify import Verdict
+from tdn.deployment.network import DeployedNetwork
+from tdn.deployment.tables import evaluate_table, hermite_table
+from tdn.deployment.verify import Verdict
 from tdn.model.radial import polynomial_envelope
 
 #: Largest difference of table and network, of values and of derivatives, relative to the largest one of the table.

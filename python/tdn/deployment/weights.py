@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tdn.deploy.network import DeployedNetwork
-from tdn.deploy.safetensors import Arrays
+from tdn.deployment.network import DeployedNetwork
+from tdn.deployment.safetensors import Arrays
 
 #: In a state of DeployedNetwork: what stands in front of the weights of a radial network.
 NETWORK = re.compile(r"(embedding|layers\.\d+|force_head)\.(?:attention\.attention\.)?radial\.network\.(.+)")

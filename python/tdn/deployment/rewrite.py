@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from tdn.deploy.jets import with_jets
-from tdn.deploy.network import DeployedNetwork, ExportedAttention
+from tdn.deployment.jets import with_jets
+from tdn.deployment.network import DeployedNetwork, ExportedAttention
 from tdn.model import TDN
 from tdn.model.attention import Attention, Layer
 from tdn.model.network import Network

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tdn.data.graph import Graph
-from tdn.deploy.deployed import DeployedModel
+from tdn.deployment.deployed import DeployedModel
 from tdn.model import TDN
 from tdn.model.prediction import Prediction
 

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tdn.deploy.archive import read_label
-    from tdn.deploy.deployed import DeployedModel
-    from tdn.deploy.write import deploy, write_archive
+    from tdn.deployment.archive import read_label
+    from tdn.deployment.deployed import DeployedModel
+    from tdn.deployment.write import deploy, write_archive
 
 __all__ = ["DeployedModel", "deploy", "read_label", "write_archive"]
 
@@ -17,5 +17,5 @@ _MODULES = {"DeployedModel": "deployed", "deploy": "write", "read_label": "archi
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return getattr(import_module(f"tdn.deploy.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'tdn.deploy' has no attribute '{name}'")
+        return getattr(import_module(f"tdn.deployment.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'tdn.deployment' has no attribute '{name}'")

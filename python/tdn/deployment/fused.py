@@ -24,9 +24,9 @@ Names of the weights; d = (l_max + 1)^2 components, C channels, H heads, linear 
     references.energies (n_elements), .scale ()   eV
     force_head.*                          with direct forces: as a layer up to ``constant``; force_head.project (C)
 
-Tables are (n_tables, n_knots, 3, W C), see ``tdn.deploy.tables``; the envelope multiplies what they give. A channel has
-W = 1 weight, or one for each path (``path_weights: separate``) in the order of ``paths_by_product``; in the embedding,
-whose first operand is scalar, W_e = l_max + 1.
+Tables are (n_tables, n_knots, 3, W C), see ``tdn.deployment.tables``; the envelope multiplies what they give. A channel
+has W = 1 weight, or one for each path (``path_weights: separate``) in the order of ``paths_by_product``; in the
+embedding, whose first operand is scalar, W_e = l_max + 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from torch.nn import functional as F
 
 from tdn.algebra.clebsch_gordan import degree_slice, paths_by_product
 from tdn.algebra.spherical_harmonics import spherical_harmonics
-from tdn.deploy.tables import evaluate_table
+from tdn.deployment.tables import evaluate_table
 from tdn.model.radial import polynomial_envelope
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tdn import schema
-from tdn.deploy.weights_record import check_record
+from tdn.deployment.weights_record import check_record
 from tdn.errors import TDNError, quoted
 
 Records = dict[str, bytes]
