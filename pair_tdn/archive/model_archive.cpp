@@ -61,7 +61,9 @@ std::string ModelArchive::read_bytes(const std::string &path)
   if (!in || !out)
     throw Error("model file '" + path +
                 "' cannot be read or is empty: check its name and permissions");
-  return std::move(out).str();
+  std::string bytes = std::move(out).str();
+  bytes.shrink_to_fit();    // a stream takes up to twice as much
+  return bytes;
 }
 
 ModelArchive ModelArchive::open(const std::string &path)
