@@ -71,7 +71,7 @@ def test_commands_exist():
 
 
 def test_keywords_of_the_manual_are_those_of_the_pair_style():
-    source = (ROOT / "pair_tdn" / "pair_tdn_options.cpp").read_text(encoding="utf-8")
+    source = (ROOT / "pair_tdn" / "lammps" / "pair_tdn_options.cpp").read_text(encoding="utf-8")
     manual = (ROOT / "docs" / "pair_style_tdn.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", manual, re.MULTILINE)
     shown = {name: set(re.findall(r"`(\w+)`", values)) for name, values in rows}
@@ -81,7 +81,7 @@ def test_keywords_of_the_manual_are_those_of_the_pair_style():
 
 
 def test_defaults_of_the_manual_are_those_of_the_pair_style():
-    header = (ROOT / "pair_tdn" / "pair_tdn_options.h").read_text(encoding="utf-8")
+    header = (ROOT / "pair_tdn" / "lammps" / "pair_tdn_options.h").read_text(encoding="utf-8")
     manual = (ROOT / "docs" / "pair_style_tdn.md").read_text(encoding="utf-8")
     defaults = " ".join(f"{name} {value}" for name, value in re.findall(r'std::string (\w+) = "(\w+)"', header))
     assert f"`{defaults}`" in manual, defaults

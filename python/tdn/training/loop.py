@@ -17,12 +17,11 @@ from tdn.data.graph import Graph
 from tdn.data.progress import tracked
 from tdn.errors import TDNError
 from tdn.training.batching import batches_of
-from tdn.training.module import TrainingModule, share_of
+from tdn.training.module import share_of
 from tdn.training.optimizer import clip_gradients, reduce_gradients
-from tdn.training.parallel import Ranks
 from tdn.training.saving import Saver
 from tdn.training.schedule import learning_rate_factor, stage_weights
-from tdn.training.state import RunState
+from tdn.training.session import Session
 from tdn.training.tally import Tally
 
 #: Steps after which the loss is looked at on a GPU, where looking waits for it.
@@ -32,20 +31,12 @@ LOOK_EVERY = 20
 class Loop:
     """Trains a module; everything that decides about a step is in ``state``, the weights and the options."""
 
-    def __init__(
-        self,
-        module: TrainingModule,
-        optimizers: list[torch.optim.Optimizer],
-        loaders: tuple[DataLoader, DataLoader],
-        state: RunState,
-        ranks: Ranks,
-        saver: Saver,
-    ) -> None:
+    def __init__(self, session: Session, loaders: tuple[DataLoader, DataLoader], saver: Saver) -> None:
         """Args: ``loaders`` for training and validation."""
-        self.module, self.optimizers, self.state = module, optimizers, state
+        self.session, self.saver = session, saver
+        self.module, self.optimizers, self.state = session.module, session.optimizers, session.state
+        self.ranks, self.options = session.ranks, session.options
         self.train_loader, self.valid_loader = loaders
-        self.ranks, self.saver = ranks, saver
-        self.options = module.options
         self.dtype = torch.float64 if self.options.dtype == "float64" else torch.float32
         self.interrupted = False
 
@@ -84,7 +75,7 @@ class Loop:
         if self.module.model.config.random_steps:
             seed_dropout(self.options.seed, state.step, self.ranks.rank)
         graph = graph.to(self.ranks.device, self.dtype)
-        counts, wish = self.agree(self.module.counts(graph))
+        counts, to_stop = self.agree(self.module.counts(graph))
         weights = stage_weights(state.stage(n_batches, self.options, state.batch), self.options)
         share = self.module.share(graph, weights, counts)
         for optimizer in self.optimizers:
@@ -94,7 +85,17 @@ class Loop:
         self.update(loss)
         state.tally.add(rows)
         state.batch, state.step = state.batch + 1, state.step + 1
-        self.saver.maybe(self, wish if self.ranks.world > 1 else float(self.interrupted))
+        self.end_step(to_stop if self.ranks.world > 1 else self.interrupted)
+
+    def end_step(self, to_stop: bool) -> None:
+        """Between two steps: save what is due; end the run when it was interrupted.
+
+        Raises:
+            TDNError: the run was interrupted; it says how to go on.
+        """
+        self.saver.save_if_due(self.session, to_stop)
+        if to_stop:
+            raise TDNError(f"training was stopped; step {self.state.step} is saved; go on with --resume")
 
     def set_learning_rate(self, n_batches: int) -> None:
         """The rate of the next step; the first step would be lost with a rate of zero."""
@@ -106,22 +107,22 @@ class Loop:
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * factor * self.state.plateau.factor * group.get("scale", 1.0)
 
-    def agree(self, counts: Tensor) -> tuple[Tensor, float]:
+    def agree(self, counts: Tensor) -> tuple[Tensor, bool]:
         """Labels of the whole batch, and what processes must decide together: the time, and whether to stop.
 
         The first process's clock counts; a signal to any process stops all.
 
         Returns:
-            Counts, and 1.0 or more when several processes are to stop after this step.
+            Counts, and whether several processes are to stop after this step.
         """
         elapsed = self.state.clock.elapsed() if self.ranks.first else 0.0
         if self.ranks.world == 1:
             self.state.elapsed = elapsed
-            return counts, 0.0
+            return counts, False
         extra = counts.new_tensor([elapsed, float(self.interrupted)])
         *_, elapsed, stop = (summed := self.ranks.total(torch.cat([counts, extra]))).tolist()
         self.state.elapsed = elapsed
-        return summed[:-2], stop
+        return summed[:-2], stop > 0
 
     def update(self, loss: Tensor) -> None:
         """Step of the optimizers and of the moving average."""
@@ -175,7 +176,7 @@ class Loop:
         state.epoch, state.batch, state.tally = state.epoch + 1, 0, Tally(self.module.properties)
         if self.options.schedule == "plateau":
             state.plateau.see(row["valid_loss"])
-        self.saver.end_of_epoch(self, row)
+        self.saver.end_of_epoch(self.session, row)
 
     def agreed_time(self) -> float:
         """Seconds of training by the first process's clock."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,7 +17,7 @@ from tdn.evaluation.evaluate import evaluate
 from tdn.evaluation.report import error_table
 from tdn.model import TDN
 from tdn.training.batching import build_loader
-from tdn.training.checkpoint import default_dtype, load_with_summary, pack_model, read_checkpoint
+from tdn.training.checkpoint import default_dtype, load_with_summary, read_checkpoint
 from tdn.training.final_fit import final_fit, store_fit
 from tdn.training.finetuning import Start, open_start, take_over
 from tdn.training.launch import launch
@@ -34,7 +33,9 @@ from tdn.training.run_folder import CURVE_FILE, PARITY_FILE, check_folder, check
 from tdn.training.run_lock import locked_folder
 from tdn.training.saving import BEST, LAST, Saver
 from tdn.training.schedule import Plateau
+from tdn.training.session import Session
 from tdn.training.state import RunState
+from tdn.training.summary import pack
 from tdn.training.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -147,54 +148,20 @@ def fit(
     ]
     state = RunState(Plateau(options.patience, options.plateau_factor), Tally(module.properties))
     optimizers = build_optimizers(module.model, options)
-    loop = Loop(module, optimizers, (loaders[0], loaders[1]), state, ranks, saver)
+    session = Session(module, optimizers, state, ranks)
     if resume:
-        saver.load(loop)
+        saver.resume(session)
     ranks.broadcast_weights(module)
     if options.compile:
         module.compile_steps()
     try:
         with open_now() if ranks.first else nullcontext():
-            loop.run(stop_after)
+            Loop(session, (loaders[0], loaders[1]), saver).run(stop_after)
     except KeyboardInterrupt:
         step = saver.saved_step
         saved = f"step {step} is saved; go on with --resume" if step >= 0 else "no step is saved yet"
         raise TDNError(f"training was stopped; {saved}") from None
     ranks.close()
-
-
-def pack(loop: Loop, config: TrainConfig, data: TrainingData) -> dict[str, Any]:
-    """The checkpoint's entry for ``tdn.load``, with the story of the training."""
-    row = loop.state.history[-1] if loop.state.history else {}
-    elements, statistics = data.model_config.elements, data.statistics
-    summary = {
-        "elements": elements,
-        "n_train": len(data.train),
-        "n_valid": len(data.valid),
-        "files": data.files,
-        "min_distance": statistics.min_distance,
-        "min_distances": statistics.min_distances,
-        "references": dict(zip(elements, statistics.references, strict=True)),
-        "references_from": statistics.references_from,
-        "energy_scale": statistics.scale,
-        "dtype": config.training.weight_dtype,
-        "epoch": loop.state.epoch,
-        "steps": loop.state.step,
-        "loss": {part: row[f"{part}_loss"] for part in ("train", "valid") if row},
-        "errors": {part: errors_of(row, part) for part in ("train", "valid")},
-        "config": config.to_dict(),
-    }
-    model = loop.module.best_model
-    if model.energy_convention == "extensive":
-        return pack_model(model, statistics.references, statistics.scale, summary)
-    # an energy per atom has no place for references: they stand in the summary
-    return pack_model(model, [0.0] * len(elements), float(model.references.scale), summary)
-
-
-def errors_of(row: dict[str, float], part: str) -> dict[str, float]:
-    """Errors of one part of the data without its prefix: ``force_rmse`` in meV/angstrom and so on."""
-    named = {key.removeprefix(f"{part}_"): value for key, value in row.items() if key.startswith(f"{part}_")}
-    return {key: value for key, value in named.items() if key.endswith(("_mae", "_rmse"))}
 
 
 def finish(config: TrainConfig, folder: Path, data: TrainingData) -> None:
