@@ -30,12 +30,12 @@ ALLOWED = {
     "relaxation": "",
     "interop": "model",
     "training": "config data model architectures batches statistics evaluation interop",
-    "deploy": "config data algebra model training",
-    "loading": "model training deploy",
-    "ase": "data model batches deploy loading",
+    "deployment": "config data algebra model training",
+    "loading": "model training deployment",
+    "ase": "data model batches deployment loading",
     "lammps": "",
-    "plan": "config data algebra model training deploy",
-    "cli": "config data statistics evaluation relaxation interop training deploy plan ase",
+    "plan": "config data algebra model training deployment",
+    "cli": "config data statistics evaluation relaxation interop training deployment plan ase",
 }
 
 
