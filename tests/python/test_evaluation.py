@@ -19,7 +19,7 @@ from tdn.data.source import Source
 from tdn.errors import TDNError
 from tdn.evaluation.breakdown import FORCE_BOUNDS, RANGES, force_range
 from tdn.evaluation.evaluate import Evaluation, evaluate
-from tdn.evaluation.plots import MOST_GROUPS, count, plot_parity
+from tdn.evaluation.plots import MAX_GROUPS, count, plot_parity
 from tdn.evaluation.report import error_table, report
 from tdn.evaluation.sample import Sample
 from tdn.evaluation.stream import labeled_graphs, spread
@@ -164,11 +164,11 @@ class TestReport:
 
     def test_plot_of_many_elements_shows_the_worst(self, model, tmp_path: Path, monkeypatch):
         found = evaluated(model, Frames(frames()))
-        rows = [dict(found.by_element[0], group=str(k), rmse=1.0 + k) for k in range(MOST_GROUPS + 5)]
+        rows = [dict(found.by_element[0], group=str(k), rmse=1.0 + k) for k in range(MAX_GROUPS + 5)]
         shown: list = []
         monkeypatch.setattr("matplotlib.axes.Axes.set_xticks", lambda _, places, names, **kw: shown.append(names))
         plot_parity(replace(found, by_element=rows), tmp_path / "p.png")
-        assert [name.split("\n")[0] for name in shown[0]] == [str(k) for k in range(5, MOST_GROUPS + 5)]
+        assert [name.split("\n")[0] for name in shown[0]] == [str(k) for k in range(5, MAX_GROUPS + 5)]
 
     @pytest.mark.parametrize(("number", "text"), [(9999, "9999"), (123_456, "123 k"), (4_500_000, "4.5 M")])
     def test_numbers_of_atoms(self, number, text):

@@ -68,9 +68,9 @@ class GraphSet(Dataset):
         return None if self.kept is None else [len(graph.center) for graph in self.kept]
 
 
-def spread(n: int, most: int) -> list[int]:
-    """At most ``most`` of the numbers 0 .. n - 1, evenly spread, all of them if there are no more."""
-    return list(range(n)) if n <= most else np.linspace(0, n - 1, most).astype(int).tolist()
+def spread(n: int, limit: int) -> list[int]:
+    """At most ``limit`` of the numbers 0 .. n - 1, evenly spread, all of them if there are no more."""
+    return list(range(n)) if n <= limit else np.linspace(0, n - 1, limit).astype(int).tolist()
 
 
 def size_of(graph: Graph) -> int:

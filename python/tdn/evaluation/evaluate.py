@@ -46,7 +46,7 @@ class Evaluation:
     n_atoms: int = 0
 
 
-class Evaluator:
+class ErrorCollector:
     """Compares batches of predictions with their labels; keeps sums and samples only."""
 
     def __init__(self, elements: tuple[str, ...] = ()) -> None:
@@ -107,14 +107,14 @@ def evaluate(
         batch_size: structures predicted together.
         on_structure: called with the errors of each structure, in order.
     """
-    evaluator = Evaluator(model.elements)
+    collector = ErrorCollector(model.elements)
 
     def wants_stress(graph: Graph) -> bool:
         return bool(given(graph.has_stress).any())
 
     for batch in in_batches(graphs, batch_size):
         graph, output = predict_batch(model, batch, wants_stress)
-        for row in evaluator.add(graph, output):
+        for row in collector.add(graph, output):
             if on_structure is not None:
                 on_structure(row)
-    return evaluator.result()
+    return collector.result()

@@ -16,7 +16,7 @@ from tdn.evaluation.metrics import UNITS
 
 RESOLUTION = 130
 #: Groups in one panel; those with the largest errors are shown where there are more.
-MOST_GROUPS = 20
+MAX_GROUPS = 20
 
 
 def plot_parity(evaluation: Evaluation, path: Path) -> None:
@@ -59,16 +59,16 @@ def draw_parity(axis: Axes, evaluation: Evaluation, name: str) -> None:
 
 def draw_groups(axis: Axes, name: str, rows: list[dict[str, Any]]) -> None:
     """MAE and RMSE of force components of groups of atoms, beside the root mean square of their labels."""
-    if len(rows) > MOST_GROUPS:
-        worst = sorted(rows, key=lambda row: -row["rmse"])[:MOST_GROUPS]
+    if len(rows) > MAX_GROUPS:
+        worst = sorted(rows, key=lambda row: -row["rmse"])[:MAX_GROUPS]
         rows = [row for row in rows if row in worst]
-        name = f"{name}, {MOST_GROUPS} with the largest errors"
-    places = range(len(rows))
+        name = f"{name}, {MAX_GROUPS} with the largest errors"
+    positions = range(len(rows))
     for column, marker, label in (("mae", "o", "MAE"), ("rmse", "s", "RMSE"), ("label_rms", "_", "RMS of labels")):
         color, size = ("black", 16) if marker == "_" else (None, 6)
-        axis.plot(places, [row[column] for row in rows], marker, color=color, markersize=size, label=label)
+        axis.plot(positions, [row[column] for row in rows], marker, color=color, markersize=size, label=label)
     names = [f"{row['group'].replace(' to ', '-')}\n{count(row['atoms'])}" for row in rows]
-    axis.set_xticks(places, names, fontsize=8)
+    axis.set_xticks(positions, names, fontsize=8)
     axis.set(yscale="log", xlim=(-0.6, len(rows) - 0.4), ylabel=f"force error ({UNITS['force']})")
     axis.set_xlabel(f"{name}; number of atoms below")
     axis.grid(alpha=0.3, axis="y", which="both")

@@ -91,11 +91,11 @@ class Collector:
             if math.isfinite(table[i, j])
         }
 
-    def result(self, wish: str | dict, isolated: Sequence[Graph]) -> Statistics:
-        """Everything; ``wish`` and ``isolated`` as of ``choose_references``."""
+    def result(self, requested: str | dict, isolated: Sequence[Graph]) -> Statistics:
+        """Everything; ``requested`` and ``isolated`` as of ``choose_references``."""
         counts = torch.stack(self.counts) if self.counts else torch.zeros(0, len(self.elements), dtype=torch.float64)
         energies = torch.tensor(self.energies, dtype=torch.float64)
-        references, source = choose_references(wish, counts, energies, isolated, self.elements)
+        references, source = choose_references(requested, counts, energies, isolated, self.elements)
         n, n_atoms = max(len(counts), 1), float(counts.sum())
         mean_square = self.force_squares / self.n_forces if self.n_forces else None
         ratios = (counts / counts.sum(1, keepdim=True)).round(decimals=6)
@@ -117,47 +117,47 @@ class Collector:
 
 
 def collect(
-    graphs: Iterable[Graph], isolated: Sequence[Graph], elements: Sequence[str], wish: str | dict
+    graphs: Iterable[Graph], isolated: Sequence[Graph], elements: Sequence[str], requested: str | dict
 ) -> Statistics:
-    """Statistics of labeled graphs, in one pass; ``wish`` and ``isolated`` as of ``choose_references``."""
+    """Statistics of labeled graphs, in one pass; ``requested`` and ``isolated`` as of ``choose_references``."""
     collector = Collector(elements)
     for graph in graphs:
         collector.add(graph)
-    return collector.result(wish, isolated)
+    return collector.result(requested, isolated)
 
 
-def sampled(source: Source, most: int) -> list[int]:
-    """Indices of at most about ``most`` structures: all of a small part of joined sources, a random choice of a large.
+def sampled(source: Source, limit: int) -> list[int]:
+    """Indices of about ``limit`` structures: all of a small part of joined sources, a random choice of a large.
 
     Small parts are read as a whole since they may be what matters: a file of isolated atoms beside a large data set.
     """
     if isinstance(source, Concatenation):
-        share = max(1, most // max(len(source.sources), 1))
+        share = max(1, limit // max(len(source.sources), 1))
         chosen, first = [], 0
         for part in source.sources:
             chosen += [first + index for index in sampled(part, share)]
             first += len(part)
         return chosen
-    if len(source) <= most:
+    if len(source) <= limit:
         return list(range(len(source)))
     if isinstance(source, Subset) and isinstance(source.source, Concatenation):
-        return sampled_subset(source, most)
+        return sampled_subset(source, limit)
     generator = torch.Generator().manual_seed(0)
-    return sorted(torch.randint(len(source), (most,), generator=generator).unique().tolist())
+    return sorted(torch.randint(len(source), (limit,), generator=generator).unique().tolist())
 
 
-def sampled_subset(source: Subset, most: int) -> list[int]:
+def sampled_subset(source: Subset, limit: int) -> list[int]:
     """Indices into a subset of joined sources, small parts as a whole."""
     assert isinstance(source.source, Concatenation)
     ends = torch.tensor([len(part) for part in source.source.sources]).cumsum(0)
     part = torch.searchsorted(ends, torch.from_numpy(source.indices), right=True)
-    share = max(1, most // len(ends))
+    share = max(1, limit // len(ends))
     generator = torch.Generator().manual_seed(0)
     chosen: list[int] = []
     for number in range(len(ends)):
-        places = (part == number).nonzero()[:, 0]
-        order = torch.randperm(len(places), generator=generator)[:share]
-        chosen += places[order].tolist()
+        indices = (part == number).nonzero()[:, 0]
+        order = torch.randperm(len(indices), generator=generator)[:share]
+        chosen += indices[order].tolist()
     return sorted(chosen)
 
 

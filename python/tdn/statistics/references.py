@@ -25,13 +25,13 @@ def isolated_energies(isolated: Sequence[Graph]) -> dict[int, float]:
 
 
 def choose_references(
-    wish: str | dict, counts: Tensor, energies: Tensor, isolated: Sequence[Graph], elements: Sequence[str]
+    requested: str | dict, counts: Tensor, energies: Tensor, isolated: Sequence[Graph], elements: Sequence[str]
 ) -> tuple[list[float], str]:
     """Energy per element that the model's own part is added to, and where it comes from.
 
     Args:
-        wish: energies by element (eV), ``least_squares``, or ``auto``: energies of isolated atoms when the data hold
-            one for each element, else a least-squares fit.
+        requested: energies by element (eV), ``least_squares``, or ``auto``: energies of isolated atoms when the data
+            hold one for each element, else a least-squares fit.
         counts: composition of the structures, (n, n_elements) float64.
         energies: total energies (n,), eV, NaN where there is none.
         isolated: single atoms without neighbors.
@@ -41,10 +41,10 @@ def choose_references(
         Energies in eV in the order of ``elements``, and ``"configuration"``, ``"isolated atoms"`` or
         ``"least squares"``.
     """
-    if isinstance(wish, dict):
-        return given_references(wish, elements), "configuration"
+    if isinstance(requested, dict):
+        return given_references(requested, elements), "configuration"
     known = isolated_energies(isolated)
-    if wish == "auto" and len(known) == len(elements):
+    if requested == "auto" and len(known) == len(elements):
         return [known[species] for species in range(len(elements))], "isolated atoms"
     return least_squares_references(counts, energies), "least squares"
 

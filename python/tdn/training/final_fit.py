@@ -35,7 +35,7 @@ from tdn.training.schedule import stage_at, stage_weights
 logger = logging.getLogger(__name__)
 
 #: Training structures that are looked at: a mean over so many is known to a twentieth of its spread.
-MOST = 512
+MAX_STRUCTURES = 512
 #: As of ``least_squares_references``: of combinations that vary less, the data hardly know the error of the energy.
 LEAST_VARIATION = 0.1
 
@@ -110,8 +110,8 @@ def final_fit(model: Potential, data: TrainingData, options: TrainingConfig) -> 
     statistics, size = data.statistics, options.batch_size
     references, scale = list(statistics.references), statistics.scale
     model.set_references(references, scale)
-    places = spread(len(data.train), MOST)
-    chosen = (data.train[place] for place in tracked(places, len(places), "final fit"))
+    indices = spread(len(data.train), MAX_STRUCTURES)
+    chosen = (data.train[index] for index in tracked(indices, len(indices), "final fit"))
     if statistics.references_from == "least squares":
         shift = reference_shift(model, chosen, size)
         references = [old + new for old, new in zip(references, shift, strict=True)]

@@ -105,7 +105,7 @@ def take_over(model: Potential, start: Start) -> list[str]:
         TDNError: the shapes of a weight differ by something else than elements.
     """
     old, new, left = start.model.state_dict(), model.state_dict(), []
-    places = torch.tensor([model.elements.index(element) for element in start.model.elements])
+    indices = torch.tensor([model.elements.index(element) for element in start.model.elements])
     for name, target in new.items():
         if name.startswith("network.references."):
             continue
@@ -113,36 +113,38 @@ def take_over(model: Potential, start: Start) -> list[str]:
             left.append(name)
             continue
         source = old[name].to(target)
-        if source.shape[1:] != target.shape[1:] or not (copied(name, source, target, places) or same(source, target)):
+        if source.shape[1:] != target.shape[1:] or not (
+            copy_element_rows(name, source, target, indices) or copy_if_same_shape(source, target)
+        ):
             raise TDNError(
                 f"weight {name} of '{start.path}' has shape {tuple(source.shape)} and the model's has "
                 f"{tuple(target.shape)}; leave the options of the model section to the checkpoint"
             )
-    return told(model, start, left)
+    return what_is_new(model, start, left)
 
 
-def copied(name: str, source: Tensor, target: Tensor, places: Tensor) -> bool:
-    """Copy the rows of a table of elements or of their pairs to the places of the elements; False for other weights."""
-    n_old, n_new = len(places), int(len(target) ** 0.5)
+def copy_element_rows(name: str, source: Tensor, target: Tensor, indices: Tensor) -> bool:
+    """Copy the rows of a table of elements, or of their pairs, to the new indices; False for other weights."""
+    n_old, n_new = len(indices), int(len(target) ** 0.5)
     if name in _TABLES and len(source) == n_old:
-        target[places] = source
+        target[indices] = source
     elif name.endswith(_PAIRS) and len(source) == n_old**2 and len(target) == n_new**2:
-        target[(places[:, None] * n_new + places).flatten()] = source  # T[Z_i, Z_j]
+        target[(indices[:, None] * n_new + indices).flatten()] = source  # T[Z_i, Z_j]
     elif name.endswith(_PAIRS) and len(source) == 2 * n_old and len(target) % 2 == 0:
-        target[torch.cat([places, places + len(target) // 2])] = source  # U[Z_i] and V[Z_j]
+        target[torch.cat([indices, indices + len(target) // 2])] = source  # U[Z_i] and V[Z_j]
     else:
         return False
     return True
 
 
-def same(source: Tensor, target: Tensor) -> bool:
-    """Copy a weight of the same shape."""
+def copy_if_same_shape(source: Tensor, target: Tensor) -> bool:
+    """Copy a weight and return True if the shapes are the same."""
     if source.shape == target.shape:
         target.copy_(source)
     return source.shape == target.shape
 
 
-def told(model: Potential, start: Start, left: list[str]) -> list[str]:
+def what_is_new(model: Potential, start: Start, left: list[str]) -> list[str]:
     """Lines that say what is not from the checkpoint."""
     lines = [f"weights from {start.path}"]
     elements = [element for element in model.elements if element not in start.model.elements]

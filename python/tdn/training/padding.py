@@ -19,7 +19,7 @@ from tdn.data.graph import Graph
 #: Sizes are rounded up to multiples of 1/8 of the power of two below: at most 12.5 % of the work is for nothing.
 STEPS_PER_OCTAVE = 8
 #: A known shape up to 1/8 larger still serves: compiling another takes minutes.
-MOST_WASTE = 8
+MAX_WASTE = 8
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Shapes:
         """The smallest known shape that holds the batch and wastes little, else a new one."""
         needed = needed_shape(graph)
         rounded = Shape(round_up(needed.n_atoms), round_up(needed.n_edges), round_up(needed.n_graphs))
-        limit = Shape(*(size + size // MOST_WASTE + 1 for size in vars(rounded).values()))
+        limit = Shape(*(size + size // MAX_WASTE + 1 for size in vars(rounded).values()))
         fitting = [shape for shape in self.known if shape.holds(needed) and limit.holds(shape)]
         if not fitting:
             self.known.append(rounded)

@@ -97,9 +97,9 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
     )
 
 
-def loaded(source: Source, most: int) -> Source:
+def loaded(source: Source, limit: int) -> Source:
     """The source itself if it is large, else one that has read it."""
-    return Loaded(source) if len(source) <= most else source
+    return Loaded(source) if len(source) <= limit else source
 
 
 def without_isolated(source: Source, options: Settings) -> tuple[Source, list[Graph], list[SingleAtom]]:
@@ -107,8 +107,8 @@ def without_isolated(source: Source, options: Settings) -> tuple[Source, list[Gr
 
     In large data isolated atoms stay where they are.
     """
-    places = range(len(source)) if isinstance(source, Loaded) else sampled(source, PEEK)
-    atoms = {index: single_atom(source[index]) for index in places}
+    indices = range(len(source)) if isinstance(source, Loaded) else sampled(source, PEEK)
+    atoms = {index: single_atom(source[index]) for index in indices}
     singles = {index: atom for index, atom in atoms.items() if atom is not None}
     isolated = [index for index, atom in singles.items() if atom.is_isolated(options.cutoff)]
     graphs = GraphSet(source, options.elements, options.cutoff)
@@ -122,14 +122,14 @@ def split(
     config: TrainConfig, source: Source, options: Settings
 ) -> tuple[Source, Source, Source | None, list[SingleAtom]]:
     """Structures for training and for validation; if the latter are of another source, this and its single atoms."""
-    wish = config.data.valid
-    if not isinstance(wish, float):
-        origin = open_source(wish, config.path, config.data.label_options)
+    requested = config.data.valid
+    if not isinstance(requested, float):
+        origin = open_source(requested, config.path, config.data.label_options)
         valid, _, singles = without_isolated(loaded(origin, config.data.sample), options)
         return source, valid, origin, singles
     if source.get_groups() is not None:
-        return *split_source(source, wish, config.training.seed), None, []
-    rest, held_out = random_split(len(source), wish, config.training.seed)
+        return *split_source(source, requested, config.training.seed), None, []
+    rest, held_out = random_split(len(source), requested, config.training.seed)
     return Subset(source, rest), Subset(source, held_out), None, []
 
 
@@ -144,17 +144,17 @@ def random_split(n: int, fraction: float, seed: int) -> tuple[NDArray[np.int64],
 
 def statistics_of(config: TrainConfig, train: GraphSet, isolated: list[Graph]) -> Statistics:
     """Statistics of all graphs in memory, else of a sample, from the cache if data and options are the same."""
-    wish = config.data.references
+    requested = config.data.references
     if train.kept is not None:
-        return collect(train.kept, isolated, train.elements, wish)
-    options = (train.elements, train.cutoff, wish, config.data.sample)
+        return collect(train.kept, isolated, train.elements, requested)
+    options = (train.elements, train.cutoff, requested, config.data.sample)
     path = cache_file(cache_folder(config), train.source, *options)
     found = read_cache(path)
     if found is None:
-        places = sampled(train.source, config.data.sample)
-        graphs = (train.original(index) for index in places)
+        indices = sampled(train.source, config.data.sample)
+        graphs = (train.original(index) for index in indices)
         what = "averages of the training structures"
-        found = collect(tracked(graphs, len(places), what), isolated, train.elements, wish)
+        found = collect(tracked(graphs, len(indices), what), isolated, train.elements, requested)
         write_cache(path, found)
     return found
 
@@ -168,8 +168,8 @@ def cache_folder(config: TrainConfig) -> Path:
 
 def labels_of(graphs: GraphSet) -> dict[str, int]:
     """Number of structures with each label, in large data of a few."""
-    places = range(len(graphs)) if graphs.kept is not None else spread(len(graphs), PEEK)
-    return collect((graphs.original(index) for index in places), [], graphs.elements, "least_squares").labels
+    indices = range(len(graphs)) if graphs.kept is not None else spread(len(graphs), PEEK)
+    return collect((graphs.original(index) for index in indices), [], graphs.elements, "least_squares").labels
 
 
 def check_energies(config: TrainConfig, unread: UnreadLabels) -> UnreadLabels:
