@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from tdn.conventions import precision
 from tdn.data.arrays import GraphArrays, graph_arrays
 from tdn.deployment.deployed import DeployedModel
 from tdn.errors import TDNError
@@ -159,9 +160,7 @@ def in_precision(model: Model, dtype: str | torch.dtype | None) -> Model:
     """The model in the asked precision; an archive's is fixed when it is deployed."""
     if dtype is None:
         return model
-    name = str(dtype).removeprefix("torch.")
-    if name not in ("float32", "float64"):
-        raise TDNError(f"dtype is {dtype!r}; use 'float32' or 'float64'")
+    name = precision(dtype)
     if isinstance(model, DeployedModel):
         return model.in_dtype(name)
     import torch

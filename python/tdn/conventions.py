@@ -1,4 +1,4 @@
-"""What the energies of a model mean, and which forces it has."""
+"""What the energies of a model mean, which forces it has, and its precision."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ def free_energies(summary: dict[str, Any], elements: Sequence[str], convention: 
     """Reference energies (eV) that an energy per atom was trained above: they have no place in its weights."""
     known = summary.get("references") if convention == "per_atom" else None
     return tuple(float(known[element]) for element in elements) if known else ()
+
+
+def precision(dtype: Any) -> str:
+    """``float32`` or ``float64``, of a text or of a torch dtype."""
+    name = str(dtype).removeprefix("torch.")
+    if name not in ("float32", "float64"):
+        raise TDNError(f"dtype is {dtype!r}; use 'float32' or 'float64'")
+    return name
 
 
 def check_kind(kind: str, kinds: Sequence[str]) -> None:

@@ -30,12 +30,13 @@ ALLOWED = {
     "relaxation": "",
     "interop": "model",
     "training": "config data model architectures batches statistics evaluation interop",
-    "deployment": "config data algebra model training",
+    "deployment": "config data algebra model",
     "loading": "model training deployment",
     "ase": "data model batches deployment loading",
+    "doors": "config data model evaluation training deployment ase",
     "lammps": "",
     "plan": "config data algebra model training deployment",
-    "cli": "config data statistics evaluation relaxation interop training deployment plan ase",
+    "cli": "config data statistics evaluation relaxation interop training deployment plan ase doors",
 }
 
 

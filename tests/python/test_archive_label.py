@@ -11,8 +11,8 @@ import torch
 from models import random_model
 
 import tdn
-from tdn import schema
-from tdn.deployment import DeployedModel, deploy, read_label, write_archive
+from tdn import deploy, schema
+from tdn.deployment import DeployedModel, read_label, write_archive
 from tdn.deployment.write import save_records
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig

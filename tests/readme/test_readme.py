@@ -8,9 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase.io
+import numpy as np
 import pytest
 import yaml
 from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+from structures import rattled
+from tiny import settings
 
 from tdn.config.run import config_from_dict
 from tdn.model import ModelConfig
@@ -41,11 +46,17 @@ def test_lammps_input_runs(folder: Path):
     assert "Pair style tdn" in done.stdout
 
 
-def test_python_lines_run(folder: Path, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_python_lines_run(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = [rattled(molecule("H2O"), 0.05, seed) for seed in range(4)]
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, energy=-14.0, forces=np.zeros((3, 3)))
+    for name in ("train.xyz", "test.xyz"):
+        ase.io.write(name, frames)
+    Path("config.yaml").write_text(yaml.safe_dump(settings(max_epochs=1) | {"run_dir": "run"}))
     names = {"atoms": molecule("H2O")}
     exec(block("import tdn"), names)
-    assert names["model"].elements == ("H", "O")
+    assert names["model"].elements == ("H", "O") and names["errors"]["force_mae"] > 0
     assert names["atoms"].get_forces().shape == (3, 3)
 
 

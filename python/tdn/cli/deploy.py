@@ -19,23 +19,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> None:
     """Deploy and print the verdict table."""
-    import torch
-
-    from tdn.deployment import deploy
+    from tdn.data.dataset import read_frames
     from tdn.deployment.verify import table
-    from tdn.training.checkpoint import load_model
+    from tdn.doors import deploy
 
-    structures = []
-    if args.check:
-        from tdn.data import graph_from_atoms
-        from tdn.data.dataset import read_frames
-
-        model = load_model(args.checkpoint)
-        frames = read_frames(args.check)[:3]
-        structures = [graph_from_atoms(atoms, model.elements, model.cutoff) for atoms in frames]
-    dtype = getattr(torch, args.dtype) if args.dtype else None
     verdicts = deploy(
-        args.checkpoint, args.output, dtype, structures, overwrite=args.overwrite, tabulate=not args.no_tabulate
+        args.checkpoint,
+        args.output,
+        dtype=args.dtype,
+        structures=read_frames(args.check)[:3] if args.check else (),
+        overwrite=args.overwrite,
+        tabulate=not args.no_tabulate,
     )
     print(table(verdicts))
     print(f"wrote {args.output}")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tdn.deployment.archive import read_label
     from tdn.deployment.deployed import DeployedModel
-    from tdn.deployment.write import deploy, write_archive
+    from tdn.deployment.write import write_archive
 
-__all__ = ["DeployedModel", "deploy", "read_label", "write_archive"]
+__all__ = ["DeployedModel", "read_label", "write_archive"]
 
-_MODULES = {"DeployedModel": "deployed", "deploy": "write", "read_label": "archive", "write_archive": "write"}
+_MODULES = {"DeployedModel": "deployed", "read_label": "archive", "write_archive": "write"}
 
 
 def __getattr__(name: str) -> Any:

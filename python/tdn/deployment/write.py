@@ -145,20 +145,3 @@ def write_archive(
     finally:
         part.unlink(missing_ok=True)
     return verdicts
-
-
-def deploy(
-    checkpoint: str | Path,
-    path: str | Path,
-    dtype: torch.dtype | None = None,
-    structures: Sequence[Graph] = (),
-    overwrite: bool = False,
-    tabulate: bool = True,
-) -> list[Verdict]:
-    """Deploy a checkpoint of ``tdn train`` or ``tdn import-airs``; arguments as in :func:`write_archive`."""
-    from tdn.training.checkpoint import load_with_summary
-
-    model, summary = load_with_summary(checkpoint)
-    return write_archive(
-        model, path, dtype, training=summary, structures=structures, overwrite=overwrite, tabulate=tabulate
-    )

@@ -1,0 +1,139 @@
+"""What ``import tdn`` offers beside ``tdn.load``: the commands ``tdn train``, ``deploy`` and ``evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tdn.config.run import TrainConfig, config_from_dict, load_config
+from tdn.conventions import precision
+
+if TYPE_CHECKING:
+    import torch
+    from ase import Atoms
+
+    from tdn.data.source import Source
+    from tdn.deployment.verify import Verdict
+    from tdn.evaluation.evaluate import Evaluation
+    from tdn.model.protocol import Model
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run left behind."""
+
+    folder: Path  #: with checkpoints, log and plots
+    checkpoint: Path  #: the best model, for ``tdn.load`` and ``tdn deploy``
+    errors: dict[str, float]  #: of the best model on the validation structures, as ``Evaluation.errors``
+
+
+def train(
+    config: str | Path | Mapping[str, Any] | TrainConfig, *, resume: bool = False, overwrite: bool = False
+) -> TrainingResult:
+    """Train a model, as ``tdn train`` does; progress goes to the logger ``tdn``.
+
+    Args:
+        config: a YAML file, the same as a mapping (relative paths start in the current folder), or a
+            :class:`tdn.config.run.TrainConfig`.
+        resume: go on with an interrupted run.
+        overwrite: replace the files of an earlier run.
+
+    Raises:
+        TDNError: a wrong option, data that cannot be used, a run folder that exists.
+    """
+    from tdn.training.checkpoint import training_summary
+    from tdn.training.run import train as run
+    from tdn.training.saving import BEST
+
+    if isinstance(config, Mapping):
+        config = config_from_dict(dict(config))
+    elif not isinstance(config, TrainConfig):
+        config = load_config(config)
+    folder = run(config, resume=resume, overwrite=overwrite)
+    checkpoint = folder / BEST
+    return TrainingResult(folder, checkpoint, training_summary(checkpoint)["errors"]["valid"])
+
+
+def deploy(
+    checkpoint: str | Path,
+    path: str | Path,
+    *,
+    dtype: str | torch.dtype | None = None,
+    structures: Sequence[Atoms] = (),
+    overwrite: bool = False,
+    tabulate: bool = True,
+) -> list[Verdict]:
+    """Write the archive that LAMMPS runs, and verify it, as ``tdn deploy`` does.
+
+    Args:
+        checkpoint: of ``tdn train`` or ``tdn import-airs``.
+        path: the archive, by convention ``NAME.tdn.pt``.
+        dtype: ``float32``, ``float64`` or a torch dtype; the checkpoint's when None.
+        structures: to verify on, beside random ones.
+        overwrite: replace an existing file.
+        tabulate: allow tables of the radial networks.
+
+    Returns:
+        What was verified, all passed.
+
+    Raises:
+        TDNError: the file exists, or a check failed (then nothing is left at ``path``).
+    """
+    import torch
+
+    from tdn.data import graph_from_atoms
+    from tdn.deployment.write import write_archive
+    from tdn.training.checkpoint import load_with_summary
+
+    chosen = None if dtype is None else getattr(torch, precision(dtype))
+    model, summary = load_with_summary(checkpoint)
+    graphs = [graph_from_atoms(atoms, model.elements, model.cutoff) for atoms in structures]
+    return write_archive(
+        model, path, chosen, training=summary, structures=graphs, overwrite=overwrite, tabulate=tabulate
+    )
+
+
+def evaluate(
+    model: str | Path | Model,
+    data: str | Path | Mapping[str, Any] | Sequence[Any] | Source,
+    *,
+    limit: int | None = None,
+    batch_size: int = 4,
+    device: str = "cpu",
+) -> Evaluation:
+    """Errors of a model on labeled structures, as ``tdn evaluate`` prints them.
+
+    Args:
+        model: checkpoint, archive, or a model that is loaded already.
+        data: a path, a mapping with ``path`` and options of its format, a list of these, or a source
+            (:func:`tdn.data.source.open_source`).
+        limit: at most so many structures, evenly spread over the data.
+        batch_size: structures predicted together.
+        device: torch device; the model is moved there.
+
+    Returns:
+        ``errors`` (meV, angstrom), and the errors by element and by size of the force.
+
+    Raises:
+        TDNError: files that cannot be read, structures without labels or with elements the model does not know.
+    """
+    from tdn.ase import ready
+    from tdn.data.source import Source, open_source
+    from tdn.evaluation.evaluate import evaluate as errors_of
+    from tdn.evaluation.stream import labeled_graphs, spread
+
+    loaded = ready(model, device, None)
+    opened = data if isinstance(data, Source) else open_source(plain(data))
+    graphs = labeled_graphs(spread(opened, limit), loaded.elements, loaded.cutoff)
+    return errors_of(loaded, graphs, batch_size)
+
+
+def plain(data: Any) -> Any:
+    """Paths as texts, in lists and mappings too, which ``open_source`` takes."""
+    if isinstance(data, Path):
+        return str(data)
+    if isinstance(data, Mapping):
+        return {name: plain(value) for name, value in data.items()}
+    return [plain(item) for item in data] if isinstance(data, list | tuple) else data
