@@ -18,7 +18,7 @@ from tdn.config.model import ModelConfig
 from tdn.model.attention import ForceHead, Layer, make_radial_network
 from tdn.model.layers import SILU_SCALE, EquivariantNorm
 from tdn.model.product import make_column, make_coupling
-from tdn.model.radial import BesselBasis, GaussianBasis, n_embedding_weights, polynomial_envelope
+from tdn.model.radial import make_basis, n_embedding_weights, polynomial_envelope
 
 
 def safe_length(vectors: Tensor) -> Tensor:
@@ -35,8 +35,7 @@ class EdgeFeatures(nn.Module):
         self.cutoff = config.cutoff
         self.power = config.envelope_power
         self.coupling = make_coupling(config, fitted)
-        basis = BesselBasis if config.smooth else GaussianBasis
-        self.basis = basis(config.n_radial, config.cutoff)
+        self.basis = make_basis(config)
 
     def forward(self, vectors: Tensor) -> list[Tensor]:
         """(n_edges, 3) angstrom -> [K (n_edges, d, d), basis (n_edges, n_radial), envelope (n_edges,)]."""

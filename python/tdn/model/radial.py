@@ -88,6 +88,11 @@ class GaussianBasis(nn.Module):
         return torch.exp(-0.5 * ((t - self.mean) / width) ** 2) / (math.sqrt(2.0 * math.pi) * width)
 
 
+def make_basis(config: ModelConfig) -> BesselBasis | GaussianBasis:
+    """The radial basis of a model's settings: published or smooth."""
+    return (BesselBasis if config.smooth else GaussianBasis)(config.n_radial, config.cutoff)
+
+
 class PairEmbedding(nn.Module):
     """A learned vector for the ordered pair of elements: T[Z_i, Z_j], or U[Z_i] + V[Z_j] when there are many."""
 
