@@ -35,6 +35,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "l2 softmax": {"l_max": 2, "n_channels": 12, "n_heads": 3, **COMPETING},
     "l2 sigmoid, norm": {"l_max": 2, "n_channels": 20, "n_heads": 4, "norm": "smooth"},
     "l3": {"l_max": 3, "n_channels": 12, "n_heads": 4, "n_layers": 1},
+    "l1 odd": {"l_max": 1, "n_channels": 15, "n_heads": 5},
+    "l2 separate": {"l_max": 2, "n_channels": 20, "n_heads": 4, "path_weights": "separate"},
     "cp": {"l_max": 1, "n_channels": 10, "n_heads": 10, "cp_rank": 6},
     "direct": {"l_max": 2, "n_channels": 6, "n_heads": 1, "direct_forces": True},
     "direct softmax": {"l_max": 1, "n_channels": 6, "n_heads": 2, "direct_forces": True, **COMPETING},

@@ -86,7 +86,7 @@ def test_value_is_the_eager_one(layer: Layer):
 
 @pytest.mark.parametrize("kernels", ["reference", ""])
 def test_gradients_are_the_eager_ones(layer: Layer, kernels: str, monkeypatch: pytest.MonkeyPatch):
-    """Of the readable kernels and of the widest ones."""
+    """Of the kernels with one lane and of the widest ones."""
     monkeypatch.setenv("TDN_KERNELS", kernels)
     seed = torch.randn_like(layer.rows)
     ours, theirs = layer.operands(), layer.operands()

@@ -123,12 +123,6 @@ template <int L, Form FORM> struct Coupling {
           if (entry(part, k, j) == n) return test(part, k, j);
     return false;
   }
-
-  /// visit(part) for all parts, as a constant.
-  template <typename Visit> TDN_INLINE static void unrolled_parts(Visit visit)
-  {
-    unrolled<0, N_PARTS>(visit);
-  }
 };
 
 }    // namespace tdn::TDN_ISA

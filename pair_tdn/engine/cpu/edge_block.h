@@ -5,6 +5,8 @@
 #include "harmonics.h"
 #include "kernels.h"
 
+#include <new>
+
 namespace tdn::TDN_ISA {
 
 /// Edges of a block: a multiple of the rows of every tile and of the lanes of every vector.
@@ -37,6 +39,24 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
   alignas(64) T by_length[EDGES];       // and to the length
   ptrdiff_t entry[EDGES];               // first number of the two knots in the table
   int32_t neighbor[EDGES], target[EDGES];
+  /// An entry of K is a sum over harmonics: the model's terms begin .. end - 1.
+  struct Terms {
+    int begin, end;
+  };
+  Terms terms[N];
+
+  /// Numbers of a thread's memory that `make` takes.
+  static constexpr size_t scratch_size() { return sizeof(EdgeBlock) / sizeof(T) + 16; }
+
+  static EdgeBlock *make(const fused::Model<T> &model, Scratch<T> &scratch)
+  {
+    EdgeBlock *const block = new (scratch.take(scratch_size())) EdgeBlock;
+    for (const Part &part : Entries::PARTS)
+      for (int k = part.product * part.product; k < (part.product + 1) * (part.product + 1); ++k)
+        for (int j = part.first * part.first; j < (part.first + 1) * (part.first + 1); ++j)
+          block->terms[Entries::entry(part, k, j)] = terms_of(model, part, k, j);
+    return block;
+  }
 
   int rounded() const { return (n + LANES<T> - 1) / LANES<T> * LANES<T>; }
 
@@ -123,34 +143,11 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
     for (int g = 0; g < n; g += LANES<T>) {
       for_each_harmonic<T, L>(load(x + g), load(y + g), load(z + g),
                               [&](int k, V value) { store(harmonics[k] + g, value); });
-      for_entries(model, [&](int entry_of, int begin_term, int end_term) TDN_FLATTEN {
+      for (int q = 0; q < N; ++q) {
         V sum{};
-        for (int t = begin_term; t < end_term; ++t)
-          sum += model.terms[t].value * load(harmonics[model.terms[t].j] + g);
-        store(matrix[entry_of] + g, sum);
-      });
-    }
-  }
-
-  /// visit(entry, first term, behind the last): an entry of K is a sum over harmonics.
-  template <typename Visit>
-  TDN_INLINE static void for_entries(const fused::Model<T> &model, Visit visit)
-  {
-    if constexpr (!Entries::SEPARATE) {
-      for (int entry_of = 0; entry_of < D * D; ++entry_of)
-        visit(entry_of, model.first_term[entry_of], model.first_term[entry_of + 1]);
-    } else {
-      for (const Part &part : Entries::PARTS) {
-        const int lowest = part.second * part.second, highest = lowest + 2 * part.second;
-        int entry_of = part.entry;
-        for (int k = part.product * part.product; k < (part.product + 1) * (part.product + 1); ++k)
-          for (int j = part.first * part.first; j < (part.first + 1) * (part.first + 1); ++j) {
-            int begin_term = model.first_term[k * D + j],
-                end_term = model.first_term[k * D + j + 1];
-            while (begin_term < end_term && model.terms[begin_term].j < lowest) ++begin_term;
-            while (begin_term < end_term && model.terms[end_term - 1].j > highest) --end_term;
-            visit(entry_of++, begin_term, end_term);
-          }
+        for (int p = terms[q].begin; p < terms[q].end; ++p)
+          sum += model.terms[p].value * load(harmonics[model.terms[p].j] + g);
+        store(matrix[q] + g, sum);
       }
     }
   }
@@ -172,10 +169,9 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
     alignas(64) T out[3][EDGES];
     for (int g = 0; g < n; g += LANES<T>) {
       V by_harmonic[D] = {};
-      for_entries(model, [&](int entry_of, int begin_term, int end_term) TDN_FLATTEN {
-        for (int t = begin_term; t < end_term; ++t)
-          by_harmonic[model.terms[t].j] += model.terms[t].value * load(by_matrix[entry_of] + g);
-      });
+      for (int q = 0; q < N; ++q)
+        for (int p = terms[q].begin; p < terms[q].end; ++p)
+          by_harmonic[model.terms[p].j] += model.terms[p].value * load(by_matrix[q] + g);
       const V ux = load(x + g), uy = load(y + g), uz = load(z + g);
       V by[3];
       harmonics_vjp<T, L>(ux, uy, uz, [&](int k) { return by_harmonic[k]; }, by);
@@ -199,6 +195,18 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
     TDN_UNROLL
     for (int k = 1; k < 6; ++k) sum += weights[k][e] * load(from + k * row);
     return sum;
+  }
+
+ private:
+  /// Of the entry's terms those that a part has: harmonics of its degree.
+  static Terms terms_of(const fused::Model<T> &model, const Part &part, int k, int j)
+  {
+    int begin = model.first_term[k * D + j], end = model.first_term[k * D + j + 1];
+    if (part.second < 0) return {begin, end};
+    const int lowest = part.second * part.second, highest = lowest + 2 * part.second;
+    while (begin < end && model.terms[begin].j < lowest) ++begin;
+    while (begin < end && model.terms[end - 1].j > highest) --end;
+    return {begin, end};
   }
 };
 

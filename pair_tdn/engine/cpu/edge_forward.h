@@ -3,80 +3,65 @@
 #pragma once
 
 #include "edge_work.h"
+#include "rows.h"
 
 namespace tdn::TDN_ISA {
 
 /// See edge_work.h for the formulas.
-template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L, FORM> {
-  using Base = EdgeWork<T, L, FORM>;
+template <typename T, int L, Form FORM> class EdgeForward {
   using V = Vec<T>;
-  using Segment = typename Base::Segment;
-  using Base::arrays;
-  using Base::at;
-  using Base::block;
-  using Base::D;
-  using Base::edges;
-  using Base::first_center;
-  using Base::highest;
-  using Base::layer;
-  using Base::load_weights;
-  using Base::model;
-  using Base::multiply;
-  using Base::n_segments;
-  using Base::probabilities;
-  using Base::range;
-  using Base::rescale;
-  using Base::row;
-  using Base::scalars;
-  using Base::segment;
-  using Base::segments;
-  using Base::SEPARATE;
-  using Base::spread;
-  using Base::stride;
-  using Base::sum_heads;
-  using Base::sums;
-  using Base::total;
-  using Base::vectors;
-  using Base::W;
+  using Work = EdgeWork<T, L, FORM>;
+  using Product = typename Work::Product;
+  static constexpr int D = Work::D, W = Work::W;
 
  public:
-  using Base::Base;
+  static size_t scratch_size(const fused::Model<T> &m)
+  {
+    return Work::scratch_size(m) + Heads<T>::scratch_size(m, EDGES) +
+           3 * Heads<T>::scratch_size(m, 1);
+  }
+
+  EdgeForward(const fused::Model<T> &m, const fused::Layer<T> &l, const fused::Edges<T> &e,
+              const fused::LayerArrays<T> &a, Scratch<T> scratch, const fused::Range<T> &range)
+      : work(m, l, e, a, scratch, range), model(m), layer(l), edges(e), arrays(a), stride(m.stride),
+        probabilities(work.heads.take(scratch, EDGES)), highest(work.heads.take(scratch, 1)),
+        total(work.heads.take(scratch, 1)), rescale(work.heads.take(scratch, 1))
+  {
+  }
 
   /// `center` and `attended` point to the first center of the range.
   void forward(int64_t begin, int64_t end, const T *center, T *attended)
   {
-    first_center = begin;
-    range.lap(fused::NODES);
+    const ptrdiff_t size = static_cast<ptrdiff_t>(arrays.d_out) * stride;
     for (int64_t i = begin; i < end; ++i)
-      if (edges.first[i] == edges.first[i + 1]) clear(attended + row(i));
-    int64_t i = begin;    // the center of the next edge
-    for (int64_t e = edges.first[begin]; e < edges.first[end]; e += EDGES) {
-      const int64_t left = edges.first[end] - e;
-      block->prepare(model, layer.radial, edges, e, static_cast<int>(left < EDGES ? left : EDGES));
-      segments(i, end);
-      range.lap(fused::GEOMETRY);
-      this->template make_messages<false>(center);
-      range.lap(fused::MESSAGES);
-      multiply();
-      range.lap(fused::PRODUCTS);
+      if (edges.first[i] == edges.first[i + 1]) clear(attended + (i - begin) * size, size);
+    const auto keep = [](int, int, int, V) TDN_FLATTEN {};
+    work.for_blocks(begin, end, center, keep, [&](const Segments &segments) {
       make_logits();
-      for (int s = 0; s < n_segments; ++s) forward_segment(segment[s], attended);
-      range.lap(fused::ATTENTION);
-    }
+      for (const Segment &part : segments) forward_segment(part, attended + work.row(part.center));
+      work.range.lap(fused::ATTENTION);
+    });
   }
 
  private:
-  void clear(T *attended) const
-  {
-    for (int k = 0; k < arrays.d_out * stride; ++k) attended[k] = 0;
-  }
+  Work work;
+  const fused::Model<T> &model;
+  const fused::Layer<T> &layer;
+  const fused::Edges<T> &edges;
+  const fused::LayerArrays<T> &arrays;
+  const int stride;
+
+  T *const probabilities;    // [EDGES][n_heads] logits, then weights relative to `highest`
+  T *const highest;          // [n_heads] reference exponent of the center under way
+  T *const total;            // [n_heads] its denominator
+  T *const rescale;          // [n_heads] factor of what was summed before this block
 
   /// lrelu(x) = 0.6 x + 0.4 x (2 sigmoid(x) - 1) = x (0.2 + 0.8 sigmoid(x))
   void make_logits()
   {
-    for (int e = 0; e < block->n; ++e) {
-      const T *x = scalars + e * 3 * stride + 2 * stride;
-      sum_heads(probabilities + e * model.n_heads, [&](int v) TDN_FLATTEN {
+    for (int e = 0; e < work.block->n; ++e) {
+      const T *x = work.scalars + e * 3 * stride + 2 * stride;
+      work.heads.sum(probabilities + e * model.n_heads, [&](int v) TDN_FLATTEN {
         const V value = load(x + v);
         return load(layer.query + v) * value * (T(0.2) + T(0.8) * sigmoid<T>(value));
       });
@@ -107,9 +92,9 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
     for (int h = 0; h < heads; ++h) total[h] *= rescale[h];
     for (int e = part.begin; e < part.end; ++e)
       for (int h = 0; h < heads; ++h)
-        total[h] += probabilities[e * heads + h] *= block->envelope[e];
+        total[h] += probabilities[e * heads + h] *= work.block->envelope[e];
     if (part.starts) return;
-    for (int64_t e = edges.first[part.center]; e < block->begin; ++e)
+    for (int64_t e = edges.first[part.center]; e < work.block->begin; ++e)
       for (int h = 0; h < heads; ++h) arrays.attention[e * heads + h] *= rescale[h];
     scale_rows(attended);
   }
@@ -147,7 +132,7 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
   void scale_rows(T *attended)
   {
     for (int v = 0; v < stride; v += LANES<T>) {
-      const V factor = spread(rescale, v);
+      const V factor = work.heads.spread(rescale, v);
       for (int k = 0; k < arrays.d_out; ++k)
         store(attended + k * stride + v, load(attended + k * stride + v) * factor);
     }
@@ -162,41 +147,48 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
       for (int h = 0; h < heads; ++h) probabilities[e * heads + h] += layer.constant[h];
     for_vectors(of_segment, n, [](V x) TDN_FLATTEN { return sigmoid<T>(x); });
     for (int e = part.begin; e < part.end; ++e) {
-      const T factor = model.sigmoid_attention * block->envelope[e];
+      const T factor = model.sigmoid_attention * work.block->envelope[e];
       for (int h = 0; h < heads; ++h) probabilities[e * heads + h] *= factor;
     }
   }
 
   void forward_segment(const Segment &part, T *attended)
   {
+    if (model.sigmoid_attention > T(0)) {
+      sigmoids(part);
+      add_segment(part, attended);
+      return;
+    }
+    softmax(part, attended);
+    add_segment(part, attended);
+    if (part.ends) normalize_center(part, attended);
+  }
+
+  /// Keeps the attention weights; attended += sum over the segment's edges of p w K z
+  void add_segment(const Segment &part, T *attended)
+  {
     const int heads = model.n_heads;
-    const bool competing = model.sigmoid_attention == T(0);
-    T *const out = attended + row(part.center);
-    if (competing) softmax(part, out);
-    else sigmoids(part);
     for (int e = part.begin; e < part.end; ++e)
       for (int h = 0; h < heads; ++h)
-        arrays.attention[(block->begin + e) * heads + h] = probabilities[e * heads + h];
-    if (arrays.d_out == 1) add_segment<1>(part, out);
-    else add_segment<D>(part, out);
-    if (competing && part.ends) normalize_center(part, out);
+        arrays.attention[(work.block->begin + e) * heads + h] = probabilities[e * heads + h];
+    if (arrays.d_out == 1) add_rows<1>(part, attended);
+    else add_rows<D>(part, attended);
   }
 
   /// z of an edge at channels v ..
   TDN_INLINE void gated(int e, int v, V (&z)[D]) const
   {
-    const T *t = scalars + e * 3 * stride + v;
+    const T *t = work.scalars + e * 3 * stride + v;
     const V value = load(t);
     z[0] = model.silu_scale * value * sigmoid<T>(value);
     if constexpr (D > 1) {
       const V gate = model.sigmoid_scale * sigmoid<T>(load(t + stride));
       TDN_UNROLL
-      for (int k = 1; k < D; ++k) z[k] = gate * load(at(vectors, k - 1, e) + v);
+      for (int k = 1; k < D; ++k) z[k] = gate * load(work.at(work.vectors, k - 1, e) + v);
     }
   }
 
-  /// out += sum over the segment's edges of p w K z
-  template <int OUT> void add_segment(const Segment &part, T *out)
+  template <int OUT> void add_rows(const Segment &part, T *out)
   {
     for (int v = 0; v < stride; v += LANES<T>) {
       V sum[OUT];
@@ -205,13 +197,13 @@ template <typename T, int L, Form FORM> class EdgeForward : public EdgeWork<T, L
       for (int e = part.begin; e < part.end; ++e) {
         V z[D], w[W];
         gated(e, v, z);
-        load_weights(e, v, w);
-        V factor = spread(probabilities + e * model.n_heads, v);
-        if constexpr (!SEPARATE) factor *= w[0];
+        work.load_weights(e, v, w);
+        V factor = work.heads.spread(probabilities + e * model.n_heads, v);
+        if constexpr (!Product::SEPARATE) factor *= w[0];
         TDN_UNROLL
         for (int j = 0; j < D; ++j) z[j] *= factor;
-        unrolled<0, OUT>([&](auto k)
-                             TDN_FLATTEN { sum[k] += this->template row_of_product<k>(e, w, z); });
+        unrolled<0, OUT>(
+            [&](auto k) TDN_FLATTEN { sum[k] += Product::template row<k>(*work.block, e, w, z); });
       }
       TDN_UNROLL
       for (int k = 0; k < OUT; ++k) store(out + k * stride + v, sum[k]);

@@ -1,18 +1,16 @@
-// The functions of kernels.h for one l_max: chunks of centers go through node work, edge work and
-// node work again while they are in the cache.
+// A layer's functions of kernels.h for one l_max: chunks of centers go through node work, edge work
+// and node work again while they are in the cache.
 #pragma once
 
 #include "edge_backward.h"
 #include "edge_forward.h"
 #include "node_kernel.h"
+#include "rows.h"
 
 namespace tdn::TDN_ISA {
 
 /// Highest l_max with separate weights of paths; the 23 of l_max 3 take minutes to compile.
 inline constexpr int MAX_SEPARATE = 2;
-
-/// Centers of a chunk: enough rows for the matrix products of its node work.
-inline constexpr int CHUNK = 24;
 
 template <typename T, int L> class LayerKernel {
  public:
@@ -26,9 +24,9 @@ template <typename T, int L> class LayerKernel {
 
   static size_t scratch_size(const Model &m)
   {
-    size_t of_edges = EdgeWork<T, L, Form::SHARED>::scratch_size(m);
+    size_t of_edges = edge_scratch<Form::SHARED>(m);
     if constexpr (L > 0 && L <= MAX_SEPARATE)
-      if (m.n_weights > 1) of_edges = EdgeWork<T, L, Form::SEPARATE>::scratch_size(m);
+      if (m.n_weights > 1) of_edges = edge_scratch<Form::SEPARATE>(m);
     return of_edges + static_cast<size_t>(m.stride) * CHUNK * (8 * D + 4) + 64 * 16;
   }
 
@@ -141,112 +139,18 @@ template <typename T, int L> class LayerKernel {
     });
   }
 
-  /// Scalar row: element and bonds; every row: project(sum over edges of K_k0 w), in the order of
-  /// the model's degree embedding.
-  static void embed(const Model &m, const fused::Embedding<T> &w, const Edges &edges,
-                    const int64_t *species, T *x, const Range &range)
-  {
-    const NodeKernel<T> node(m);
-    Scratch<T> scratch{range.scratch};
-    T *degree = scratch.take(chunk_size(m, D));
-    auto *block = take_block(scratch);
-    for_chunks(range, [&](int64_t begin, int n) {
-      clear(degree, n * D * m.stride);
-      for_blocks(m, w.radial, edges, begin, n, *block, [&](int64_t center, int e) {
-        add_degree(m, w, *block, e, degree + offset(m, center - begin, D));
-      });
-      T *out = x + offset(m, begin, D);
-      node.linear(w.project, degree, out, n * D);
-      for (int k = 0; k < n; ++k) {
-        const int64_t i = begin + k;
-        const T bonds = static_cast<T>(edges.first[i + 1] - edges.first[i]);
-        T *to = out + static_cast<ptrdiff_t>(k) * D * m.stride;
-        const T *element = w.elements + species[i] * m.stride;
-        for (int v = 0; v < m.stride; v += LANES<T>)
-          store(to + v, load(to + v) + load(element + v) + bonds * load(w.edge_bias + v));
-      }
-    });
-  }
-
-  static void embed_vjp(const Model &m, const fused::Embedding<T> &w, const Edges &edges,
-                        const T *grad_x, const Range &range)
-  {
-    const NodeKernel<T> node(m);
-    Scratch<T> scratch{range.scratch};
-    T *by_degree = scratch.take(chunk_size(m, D));
-    auto *block = take_block(scratch);
-    for_chunks(range, [&](int64_t begin, int n) {
-      node.linear_vjp(w.project, grad_x + offset(m, begin, D), by_degree, n * D);
-      for_blocks(
-          m, w.radial, edges, begin, n, *block,
-          [&](int64_t center, int e) {
-            degree_vjp(m, w, *block, e, by_degree + offset(m, center - begin, D));
-          },
-          [&] { block->add_gradients(m, edges); });
-    });
-  }
-
-  static void readout(const Model &m, const fused::Readout<T> &w, const T *x, T *values, T *grad_x,
-                      const Range &range)
-  {
-    const NodeKernel<T> node(m);
-    Scratch<T> scratch{range.scratch};
-    T *normed = scratch.take(chunk_size(m, 1)), *hidden = scratch.take(chunk_size(m, 1));
-    for_chunks(range, [&](int64_t begin, int n) {
-      const T *from = x + offset(m, begin, 1);
-      node.norm(w.norm, from, normed, n, 1);
-      node.scalar_linear(w.hidden, normed, hidden, n, 1);
-      for (int i = 0; i < n; ++i) {
-        V sum{};
-        for (int v = 0; v < m.stride; v += LANES<T>) {
-          T *at = hidden + i * m.stride + v;
-          const V h = load(at), s = sigmoid<T>(h), out = model_out(m, w, v);
-          sum += out * h * s;
-          store(at, out * s * (T(1) + h * (T(1) - s)));
-        }
-        values[begin + i] = sum_of<T>(sum) + w.bias;
-      }
-      if (!grad_x) return;
-      T *to = grad_x + offset(m, begin, 1);
-      clear(to, n * m.stride);
-      node.linear_vjp(w.hidden, hidden, normed, n);
-      node.norm_vjp(w.norm, from, normed, to, n, 1);
-    });
-  }
-
  private:
-  using Block = EdgeBlock<T, L, Form::SHARED>;
-
-  static size_t chunk_size(const Model &m, int d)
+  template <Form FORM> static size_t edge_scratch(const Model &m)
   {
-    return static_cast<size_t>(CHUNK) * d * m.stride;
-  }
-  static ptrdiff_t offset(const Model &m, int64_t center, int d)
-  {
-    return center * static_cast<ptrdiff_t>(d) * m.stride;
-  }
-  static Block *take_block(Scratch<T> &scratch)
-  {
-    return reinterpret_cast<Block *>(scratch.take(sizeof(Block) / sizeof(T) + 16));
-  }
-  static void clear(T *x, ptrdiff_t n)
-  {
-    for (ptrdiff_t k = 0; k < n; ++k) x[k] = 0;
-  }
-  static void copy(const T *from, T *to, ptrdiff_t n)
-  {
-    for (ptrdiff_t k = 0; k < n; ++k) to[k] = from[k];
-  }
-  static V model_out(const Model &m, const fused::Readout<T> &w, int v)
-  {
-    return m.silu_scale * load(w.out + v);
+    const size_t forward = EdgeForward<T, L, FORM>::scratch_size(m),
+                 backward = EdgeBackward<T, L, FORM>::scratch_size(m);
+    return forward > backward ? forward : backward;
   }
 
   /// Whether K of l_max 1 has the pattern of products that keep parity: K_kj = 0 for different k, j
   /// > 0, and constant K_kk. Holds for exact couplings of O(3) paths.
   static bool couples_few(const Model &m)
   {
-    if (L != 1) return false;
     for (int k = 0; k < D; ++k)
       for (int j = 0; j < D; ++j)
         for (int t = m.first_term[k * D + j]; t < m.first_term[k * D + j + 1]; ++t)
@@ -269,82 +173,6 @@ template <typename T, int L> class LayerKernel {
     if constexpr (L == 1)
       if (couples_few(m)) return run.template operator()<Form::FEW>();
     run.template operator()<Form::SHARED>();
-  }
-
-  template <typename Visit> static void for_chunks(const Range &range, Visit visit)
-  {
-    for (int64_t begin = range.begin; begin < range.end; begin += CHUNK)
-      visit(begin, static_cast<int>(range.end - begin < CHUNK ? range.end - begin : CHUNK));
-    range.lap(fused::NODES);
-  }
-
-  struct Nothing {
-    void operator()() const {}
-  };
-
-  /// visit(center, edge in block) for the edges of n centers; after(): when a block is done.
-  template <typename Visit, typename After = Nothing>
-  static void for_blocks(const Model &m, const fused::Radial<T> &radial, const Edges &edges,
-                         int64_t begin, int n, Block &block, Visit visit, After after = {})
-  {
-    int64_t center = begin;
-    const int64_t end = edges.first[begin + n];
-    for (int64_t e = edges.first[begin]; e < end; e += EDGES) {
-      block.prepare(m, radial, edges, e, static_cast<int>(end - e < EDGES ? end - e : EDGES));
-      for (int k = 0; k < block.n; ++k) {
-        while (edges.first[center + 1] <= e + k) ++center;
-        visit(center, k);
-      }
-      after();
-    }
-  }
-
-  static void add_degree(const Model &m, const fused::Embedding<T> &w, const Block &block, int e,
-                         T *degree)
-  {
-    for (int v = 0; v < m.stride; v += LANES<T>) {
-      V radial[L + 1] = {};
-      embedding_weights(m, w, block, block.basis, e, v, radial);
-      TDN_UNROLL
-      for (int k = 0; k < D; ++k) {
-        T *to = degree + k * m.stride + v;
-        store(to, load(to) + block.matrix[k * D][e] * radial[degree_of(k)]);
-      }
-    }
-  }
-
-  /// For each degree of the product; the same for all when a channel has one weight.
-  TDN_INLINE static void embedding_weights(const Model &m, const fused::Embedding<T> &w,
-                                           const Block &block, const T (&of_table)[6][EDGES], int e,
-                                           int v, V (&out)[L + 1])
-  {
-    const int n = w.radial.n_weights;
-    TDN_UNROLL
-    for (int l = 0; l <= L; ++l)
-      out[l] = l == 0 || n > 1
-                   ? block.radial(w.radial.table, of_table, e, l * m.stride + v, n * m.stride)
-                   : out[0];
-  }
-
-  static void degree_vjp(const Model &m, const fused::Embedding<T> &w, Block &block, int e,
-                         const T *by_degree)
-  {
-    V by_length{}, by_matrix[D] = {};
-    for (int v = 0; v < m.stride; v += LANES<T>) {
-      V radial[L + 1] = {}, slope[L + 1] = {};
-      embedding_weights(m, w, block, block.basis, e, v, radial);
-      embedding_weights(m, w, block, block.slope, e, v, slope);
-      TDN_UNROLL
-      for (int k = 0; k < D; ++k) {
-        const V g = load(by_degree + k * m.stride + v);
-        by_length += block.matrix[k * D][e] * g * slope[degree_of(k)];
-        by_matrix[k] += radial[degree_of(k)] * g;
-      }
-    }
-    block.by_length[e] = sum_of<T>(by_length);
-    for (int k = 0; k < D * D; ++k) block.by_matrix[k][e] = 0;
-    TDN_UNROLL
-    for (int k = 0; k < D; ++k) block.by_matrix[k * D][e] = sum_of<T>(by_matrix[k]);
   }
 
   /// middle = x + W_o o + b_o, the first d_out rows of n centers

@@ -1,89 +1,20 @@
 // Vectors of one instruction set. A translation unit defines TDN_ISA (the name of its namespace)
 // and TDN_VECTOR_BYTES before this is included: the same templates, compiled for several
-// instruction sets, must not share names, or the linker would mix them.
+// instruction sets, must not share names, or the linker would mix them. Vectors of 0 bytes are
+// plain numbers, one lane in standard C++.
 #pragma once
-
-#include <cstddef>
-#include <cstdint>
-#include <type_traits>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
 
 #define TDN_INLINE __attribute__((always_inline)) inline
 #define TDN_FLATTEN __attribute__((always_inline))    // of a lambda, after its parameters
 #define TDN_UNROLL _Pragma("GCC unroll 32")
 
+#if TDN_VECTOR_BYTES == 0
+#include "one_lane.h"
+#else
+#include "vector_lanes.h"
+#endif
+
 namespace tdn::TDN_ISA {
-
-template <typename T> struct VectorOf {
-  using Integer = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-  typedef T type __attribute__((vector_size(TDN_VECTOR_BYTES)));
-  typedef T unaligned __attribute__((vector_size(TDN_VECTOR_BYTES), aligned(sizeof(T))));
-  typedef Integer integer __attribute__((vector_size(TDN_VECTOR_BYTES)));
-};
-template <typename T> using Vec = typename VectorOf<T>::type;
-
-/// Numbers in a vector.
-template <typename T> inline constexpr int LANES = TDN_VECTOR_BYTES / static_cast<int>(sizeof(T));
-
-template <typename T> TDN_INLINE Vec<T> load(const T *from)
-{
-  return *reinterpret_cast<const typename VectorOf<T>::unaligned *>(from);
-}
-
-template <typename T> TDN_INLINE void store(T *to, Vec<T> value)
-{
-  *reinterpret_cast<typename VectorOf<T>::unaligned *>(to) = value;
-}
-
-template <typename T> TDN_INLINE Vec<T> all(T value)
-{
-  return value - Vec<T>{};
-}
-
-/// The sum of all lanes, by halves.
-template <typename V> TDN_INLINE auto sum_of_lanes(V v)
-{
-  using T = std::remove_cvref_t<decltype(v[0])>;
-  constexpr int N = sizeof(V) / sizeof(T);
-  if constexpr (N == 2) return v[0] + v[1];
-  else if constexpr (N == 4)
-    return sum_of_lanes(__builtin_shufflevector(v, v, 0, 1) + __builtin_shufflevector(v, v, 2, 3));
-  else if constexpr (N == 8)
-    return sum_of_lanes(__builtin_shufflevector(v, v, 0, 1, 2, 3) +
-                        __builtin_shufflevector(v, v, 4, 5, 6, 7));
-  else
-    return sum_of_lanes(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
-                        __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
-}
-
-template <typename T> TDN_INLINE T sum_of(Vec<T> v)
-{
-  return sum_of_lanes(v);
-}
-
-/// Lanes of v in the order of `from`.
-template <typename T> TDN_INLINE Vec<T> permute(Vec<T> v, typename VectorOf<T>::integer from)
-{
-  return __builtin_shuffle(v, from);
-}
-
-template <typename T>
-TDN_INLINE typename VectorOf<T>::integer load_lanes(const typename VectorOf<T>::Integer *from)
-{
-  return *reinterpret_cast<const typename VectorOf<T>::integer *>(from);
-}
-
-/// In every lane the sum over its group of `width` lanes, a power of two.
-template <typename T> TDN_INLINE Vec<T> sum_groups(Vec<T> v, int width)
-{
-  typename VectorOf<T>::integer lane;
-  TDN_UNROLL
-  for (int k = 0; k < LANES<T>; ++k) lane[k] = k;
-  for (int step = 1; step < width; step *= 2) v += permute<T>(v, lane ^ step);
-  return v;
-}
 
 /// 1 / v to the last digit or nearly so.
 template <typename T> TDN_INLINE Vec<T> reciprocal(Vec<T> v)
@@ -126,8 +57,7 @@ template <typename T> TDN_INLINE Vec<T> exp_of(Vec<T> x)
   Vec<T> sum = all(T(1 / FACTORIAL[DEGREE]));
   TDN_UNROLL
   for (int k = DEGREE - 1; k >= 0; --k) sum = sum * f + T(1 / FACTORIAL[k]);
-  using Int = typename VectorOf<T>::integer;
-  return (Vec<T>) ((Int) sum + ((Int) shifted << SHIFT));
+  return from_bits<T>(bits_of<T>(sum) + (bits_of<T>(shifted) << SHIFT));
 }
 
 template <typename T> TDN_INLINE Vec<T> sigmoid(Vec<T> x)
