@@ -8,6 +8,7 @@
 
 #include <fstream>
 #include <sstream>
+#include <string_view>
 
 namespace tdn {
 
@@ -27,12 +28,29 @@ ZipReader read_records(const std::string &bytes, const std::string &file)
   }
 }
 
+/// A file of torch without a label: one of training, or another program's.
+[[noreturn]] void refuse_other_file(const ZipReader &records, const std::string &file)
+{
+  // The first key of a checkpoint's dictionary, as protocol 2 pickles a string.
+  static const std::string key("X\x03\0\0\0tdn", 8);
+  const auto *pickle = records.find("data.pkl");
+  if (pickle && std::string_view(*pickle).find(key) != std::string_view::npos) {
+    const auto dot = file.rfind('.');
+    const auto slash = file.rfind('/');
+    const bool has_suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash);
+    throw Error("model file '" + file + "' is a checkpoint of training: run `tdn deploy " + file +
+                " -o " + (has_suffix ? file.substr(0, dot) : file) +
+                ".tdn.pt` and name that archive instead");
+  }
+  throw Error("model file '" + file + "' has no TDN label (" + schema::METADATA_RECORD +
+              "), it is another program's model: write an archive with `tdn deploy` or "
+              "`tdn import-airs`");
+}
+
 std::string read_label(const ZipReader &records, const std::string &file)
 {
   const auto *text = records.find(std::string("extra/") + schema::METADATA_RECORD);
-  if (!text)
-    throw Error("model file '" + file + "' has no TDN label (" + schema::METADATA_RECORD +
-                "), it is a checkpoint or another program's model: convert it with `tdn deploy`");
+  if (!text) refuse_other_file(records, file);
   if (!records.compressed().empty())
     throw Error("model file '" + file + "' has a compressed record '" + records.compressed() +
                 "', which this version cannot verify: write the file again with `tdn deploy`");

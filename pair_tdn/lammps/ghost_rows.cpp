@@ -14,18 +14,19 @@
 
 namespace tdn {
 
-void GhostRows::rebuild(const LAMMPS_NS::NeighList &list, double reach)
+void GhostRows::rebuild(std::vector<int> atoms, const LAMMPS_NS::NeighList &list, double reach)
 {
-  map_owned(list);
+  atom_of_row_ = std::move(atoms);
+  map_owned();
   ask_owners();
   map_ghosts(ghosts_in_reach(list, reach));
 }
 
-void GhostRows::map_owned(const LAMMPS_NS::NeighList &list)
+void GhostRows::map_owned()
 {
-  atom_of_row_.assign(list.ilist, list.ilist + list.inum);
   row_of_atom_.assign(lmp_->atom->nlocal + lmp_->atom->nghost, NeighborView::OUTSIDE);
-  for (int row = 0; row < list.inum; ++row) row_of_atom_[list.ilist[row]] = row;
+  for (size_t row = 0; row < atom_of_row_.size(); ++row)
+    row_of_atom_[atom_of_row_[row]] = static_cast<int>(row);
 }
 
 void GhostRows::ask_owners()

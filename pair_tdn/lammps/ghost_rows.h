@@ -14,9 +14,9 @@ class Pair;
 
 namespace tdn {
 
-/// Rows [0, n_owned) are the atoms of the neighbor list, in its order. A ghost that is an image of
-/// one of them shares its row; an atom of another rank has one row however many of its images are
-/// here; a ghost beyond the reach of every owned atom has none.
+/// Rows [0, n_owned) are the owned atoms of the model, in the order given. A ghost that is an image
+/// of one of them shares its row; an atom of another rank has one row however many of its images
+/// are here; a ghost beyond the reach of every owned atom has none.
 class GhostRows {
  public:
   /// Doubles per atom in the one message of LAMMPS's own ghost communication that a rebuild takes.
@@ -24,16 +24,18 @@ class GhostRows {
 
   GhostRows(LAMMPS_NS::LAMMPS *lmp, LAMMPS_NS::Pair *pair) : lmp_(lmp), pair_(pair) {}
 
-  /// Collective; to be called when LAMMPS has rebuilt its lists. `reach`: distance, LAMMPS units,
-  /// within which a pair can come closer than the cutoff before the next time.
-  void rebuild(const LAMMPS_NS::NeighList &list, double reach);
+  /// Collective; to be called when LAMMPS has rebuilt its lists. `atoms`: local indices of the
+  /// owned atoms of the model. `reach`: distance, LAMMPS units, within which a pair can come closer
+  /// than the cutoff before the next time.
+  void rebuild(std::vector<int> atoms, const LAMMPS_NS::NeighList &list, double reach);
 
   int64_t n_owned() const { return static_cast<int64_t>(atom_of_row_.size()); }
   /// Sorted rows of other ranks; wanted()[k] is row n_owned() + k here.
   const std::vector<RemoteRow> &wanted() const { return wanted_; }
   /// Indexed by LAMMPS's local index, owned and ghost atoms; NeighborView says what values mean.
   const std::vector<int> &row_of_atom() const { return row_of_atom_; }
-  /// LAMMPS's local index of the owned atom in a row.
+  /// LAMMPS's local indices of the owned atoms, one per row, and of the one in a row.
+  const std::vector<int> &atoms() const { return atom_of_row_; }
   int atom_of_row(int64_t row) const { return atom_of_row_[row]; }
   double memory_usage() const;
 
@@ -48,7 +50,7 @@ class GhostRows {
   std::vector<RemoteRow> owner_;    // of every atom: its rank and its row there
   std::vector<RemoteRow> wanted_;
 
-  void map_owned(const LAMMPS_NS::NeighList &list);
+  void map_owned();
   void ask_owners();
   std::vector<int> ghosts_in_reach(const LAMMPS_NS::NeighList &list, double reach) const;
   void map_ghosts(const std::vector<int> &seen);

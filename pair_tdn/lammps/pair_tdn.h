@@ -58,6 +58,7 @@ class PairTDN : public Pair {
   void check_communication();
   void check_direct_forces();
   bool corrected() const;
+  void check_masses();    // pair_tdn_masses.cpp
 
   // within a step: pair_tdn_compute.cpp
   void update_lists();
@@ -67,6 +68,22 @@ class PairTDN : public Pair {
   void add_forces(const Results &, double **);
   void tally_energy(const Results &);
   void tally_virial(const Results &);
+
+  // what neighbor lists must hold: pair_tdn_lists.cpp
+  void check_lists();
+  bool is_given(int) const;
+  bool is_of_model(int) const;
+  bool is_taken_out(int) const;
+  std::vector<int> atoms_of_model() const;
+  void check_hybrid_lists();
+  void check_groups_of_lists();
+  void find_types_taken_out();
+  void find_atoms_taken_out();
+  void note_atoms_taken_out();
+
+  // special_bonds: pair_tdn_special.cpp
+  bool has_special_neighbors(int) const;
+  void check_special_bonds();
 
   // several models: pair_tdn_ensemble.cpp
   void evaluate_ensemble(Results &);
@@ -83,6 +100,7 @@ class PairTDN : public Pair {
   void estimate_cost();
   void check_memory();
   void print_plan();
+  void note_failed_linesearch();    // pair_tdn_minimum.cpp
 
   template <typename Callable> void guarded(Callable, bool);
   template <typename... Args>

@@ -42,8 +42,9 @@ void PairTDN::update_lists()
   auto &m = *impl;
   const bool rebuild = neighbor->ago == 0 || m.stale;
   if (rebuild) {
+    check_lists();
     // pairs approach by less than the skin until LAMMPS rebuilds its lists again
-    m.rows.rebuild(*list, (m.cutoff() + neighbor->skin) * (1.0 + 1e-9));
+    m.rows.rebuild(atoms_of_model(), *list, (m.cutoff() + neighbor->skin) * (1.0 + 1e-9));
     m.exchange.set_plan(m.rows.n_owned(), m.rows.wanted());
     m.stale = false;
   }
@@ -60,8 +61,8 @@ void PairTDN::build_graph()
   auto &m = *impl;
   try {
     m.graph.build({.positions = atom->x,
-                   .ilist = list->ilist,
-                   .n_centers = list->inum,
+                   .ilist = m.rows.atoms().data(),
+                   .n_centers = static_cast<int>(m.rows.n_owned()),
                    .numneigh = list->numneigh,
                    .firstneigh = list->firstneigh,
                    .neighbor_mask = NEIGHMASK,

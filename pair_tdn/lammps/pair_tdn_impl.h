@@ -27,6 +27,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,7 @@ struct PairTDN::Impl {
   Impl(LAMMPS *lmp, Pair *pair) : exchange(lmp->world), rows(lmp, pair) {}
 
   tdn::Options options;
-  tdn::Units units{1.0, 1.0};
+  tdn::Units units{1.0, 1.0, 1.0};
   tdn::ForceKind forces = tdn::ForceKind::GRADIENT;
   std::vector<tdn::ModelArchive> archives;    // the first is the model, more make an ensemble
   // one for each archive, or none while settings change
@@ -48,6 +49,11 @@ struct PairTDN::Impl {
   bool prepared = false;    // init_style() has seen these settings and this model
   bool stale = true;        // rows, plan and graph belong to another model or run
   bool warned_about_virial = false;
+  std::set<std::string> mass_warnings;    // what has been said
+
+  // by neigh_modify exclude, when the lists were built: no part of the model
+  std::vector<char> types_taken_out;    // indexed by LAMMPS type
+  std::vector<char> atoms_taken_out;    // indexed by owned atom; empty on every rank or on none
 
   // mean of an ensemble's results
   std::vector<double> mean_energies, mean_gradients, mean_direct_forces;

@@ -34,6 +34,7 @@ void PairTDN::init_style()
   }
   check_communication();
   check_direct_forces();
+  check_masses();
   auto &m = *impl;
   m.graph = tdn::NeighborGraph(m.metadata().cutoff, 1.0 / m.units.angstrom,
                                m.metadata().n_elements(), m.evaluators.front()->precision());
@@ -58,15 +59,6 @@ void PairTDN::check_simulation()
                "Pair style tdn: the model is three-dimensional but dimension is {}: write "
                "dimension 3",
                domain->dimension);
-  // LAMMPS leaves out neighbors whose two weights are zero; with others they stay in the list
-  for (int k = 1; k < 4; k++)
-    if (atom->molecular != Atom::ATOMIC && atom->nbonds > 0 && force->special_lj[k] == 0.0 &&
-        force->special_coul[k] == 0.0)
-      error->all(
-          FLERR,
-          "Pair style tdn: special_bonds weights lj 0 and coul 0 of 1-{} neighbors hide them "
-          "from the model: write special_bonds lj/coul 1 1 1",
-          k + 1);
 }
 
 /* ---------------------------------------------------------------------- */

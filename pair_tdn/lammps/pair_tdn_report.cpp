@@ -121,6 +121,7 @@ void PairTDN::print_plan()
 void PairTDN::finish()
 {
   auto &m = *impl;
+  note_failed_linesearch();
   const auto &used = m.exchange.statistics();
   double mine[5] = {static_cast<double>(m.graph.n_owned()),
                     m.temporary_bytes + m.evaluators_bytes() + m.memory_usage(), m.seconds,

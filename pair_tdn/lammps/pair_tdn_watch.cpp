@@ -20,14 +20,14 @@ void PairTDN::check_types()
 {
   const auto &m = *impl;
   for (int i = 0; i < atom->nlocal; i++) {
-    const int type = atom->type[i];
-    const bool skipped = list->iskip && list->iskip[type];    // pair hybrid gave it away
-    const bool inside = m.species_of_type[type] >= 0 && !skipped;
+    const bool inside = is_of_model(atom->type[i]) && !is_taken_out(i);
     if (inside != (m.rows.row_of_atom()[i] >= 0))
       fail_here(FLERR,
                 "Pair style tdn: atom {} has entered or left the model by a new type between "
-                "rebuilds of the neighbor lists before step {}: give every type an element",
-                atom->tag[i], update->ntimestep);
+                "rebuilds of the neighbor lists before step {}: {}",
+                atom->tag[i], update->ntimestep,
+                m.types_taken_out.empty() ? "give every type an element"
+                                          : "leave out neigh_modify exclude type");
   }
 }
 

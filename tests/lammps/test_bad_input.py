@@ -9,7 +9,10 @@ from make_archives import make_archive
 from water_molecule import ATOMS, MODEL, fill
 
 from tdn import schema
+from tdn.config.model import ModelConfig
 from tdn.deployment.write import save_records
+from tdn.model.tdn import TDN
+from tdn.training.checkpoint import save_model
 
 
 @pytest.fixture
@@ -56,10 +59,24 @@ def test_torchscript_without_label(folder: Path):
     with pytest.warns(DeprecationWarning):
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(folder / "plain.pt"))
     sentence = (
-        "model file 'plain.pt' has no TDN label (metadata.json), it is a checkpoint or another program's model: "
-        "convert it with `tdn deploy`"
+        "model file 'plain.pt' has no TDN label (metadata.json), it is another program's model: write an archive with "
+        "`tdn deploy` or `tdn import-airs`"
     )
     fails(folder, sentence, "* * plain.pt H O")
+    torch.save({"state_dict": {"weight": torch.ones(3)}}, folder / "weights.pt")
+    fails(folder, sentence.replace("plain", "weights"), "* * weights.pt H O")
+
+
+@pytest.mark.parametrize(("name", "stem"), [("runs/v1.2/best.ckpt", "runs/v1.2/best"), ("runs/v1.2/best", None)])
+def test_checkpoint(folder: Path, name: str, stem: str | None):
+    path = folder / name
+    path.parent.mkdir(parents=True)
+    save_model(TDN(ModelConfig(elements=("H", "O"), n_channels=4, n_layers=1)), path, {})
+    sentence = (
+        f"model file '{name}' is a checkpoint of training: run `tdn deploy {name} -o {stem or name}.tdn.pt` and name "
+        "that archive instead"
+    )
+    fails(folder, sentence, f"* * {name} H O")
 
 
 LABELS = {

@@ -1,5 +1,6 @@
 """Checklist "minimize (cg, fire), box/relax": minima against formulas, on 1 and 2 ranks."""
 
+import re
 from pathlib import Path
 
 import ase
@@ -87,3 +88,23 @@ def test_box_relax_of_a_sheared_cell(archives, kind: str, n_ranks: int, tmp_path
     np.testing.assert_allclose(done.values("fresh")[6:9], 0, atol=1e-3 * target)
     assert done.values("fresh")[1] < 1e-2
     assert_same_state(done, "now", "fresh")
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_linesearch_that_fails_is_told(archives, dtype: str, n_ranks: int, tmp_path: Path):
+    """Rounding ends every minimization without tolerances; the line tells it of float32 alone, and of no other end."""
+    pairs = stiff_pair(archives["message", dtype], STRENGTH)
+    text = start(solid(amplitude=0.1), tmp_path) + pairs + STATE
+    text += f"minimize 0 1e-1 500 2000\nprint middle\nminimize 0 0 500 5000\nrun 0\n{show('now')}"
+    loose, tight = completed(text, n_ranks, tmp_path).output.split("middle\n", 1)
+    line = "Pair style tdn: the minimization ended at a force two-norm of "
+    assert "Stopping criterion = force tolerance" in loose
+    assert "Stopping criterion = linesearch alpha is zero" in tight
+    assert line not in loose
+    assert tight.count(line) == (dtype == "float32")
+    if dtype == "float32":
+        told = float(tight.split(line)[1].split(",")[0])
+        printed = float(re.findall(r"Force two-norm initial, final = \S+ (\S+)", tight)[0])
+        assert told == pytest.approx(printed, rel=0.01)
+        assert "write pair_style tdn precision float64" in tight
