@@ -85,6 +85,16 @@ def copy_records(source: bytes, extra: dict[str, bytes], path: Path) -> None:
     writer.write_end_of_file()
 
 
+def check_weights(model: Potential) -> None:
+    """Refuse a model whose training ended in numbers that are none."""
+    for name, values in model.state_dict().items():
+        if values.is_floating_point() and not values.isfinite().all():
+            raise TDNError(
+                f"the model's weight '{name}' holds a value that is not a finite number, nothing was written; deploy "
+                "an earlier checkpoint or train the model again with a smaller learning rate"
+            )
+
+
 def write_archive(
     model: Potential,
     path: str | Path,
@@ -119,6 +129,7 @@ def write_archive(
             f"the model is of the architecture {model.config.architecture}, which has no archive: LAMMPS runs tdn "
             "models only; use it in Python with tdn.load or TDNCalculator"
         )
+    check_weights(model)
     path = check_target(path, overwrite)
     dtype = dtype or model.dtype
     label = make_label(model, dtype, name or path.name.split(".")[0], training or {})
