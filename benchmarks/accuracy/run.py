@@ -100,7 +100,7 @@ def tdn(*arguments: Any, quiet: bool = False) -> str:
 
 def training_of(checkpoint: Path) -> dict[str, Any]:
     """Steps, epochs and number of weights of a finished run."""
-    from tdn.training.checkpoint import KEY, read_checkpoint
+    from tdn.checkpoints import KEY, read_checkpoint
 
     content = read_checkpoint(checkpoint)[KEY]
     history = read_checkpoint(checkpoint.with_name("last.ckpt"))["run"]["history"]

@@ -28,8 +28,8 @@ from report import machine, parser, publish
 
 import tdn
 from tdn.data import graph_from_atoms
+from tdn.malloc import keep_freed_pages
 from tdn.plan.measure import messages as cost_of_messages
-from tdn.training.malloc import keep_freed_pages
 
 WATER = Path(__file__).parents[2] / "examples" / "water"
 BIN = Path(sys.executable).parent

@@ -39,7 +39,7 @@ from water import ROOT, water_box
 from tdn.data import graph_from_atoms
 from tdn.deployment.deployed import DeployedModel
 from tdn.lammps import Simulation
-from tdn.training.malloc import keep_freed_pages
+from tdn.malloc import keep_freed_pages
 
 ELEMENTS = ["O", "H"]  # of LAMMPS's types
 SHIPPED = ROOT / "examples/water/water.tdn.pt"

@@ -39,9 +39,9 @@ from water import water_box
 from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph
 from tdn.deployment.deployed import DeployedModel
+from tdn.malloc import keep_freed_pages
 from tdn.plan.profile import Profile, profile, timed
 from tdn.plan.stages import SIGMOID
-from tdn.training.malloc import keep_freed_pages
 
 KERNELS = "TDN_KERNELS"
 #: Aim, of the model of the other benchmarks with the widest kernels.

@@ -34,10 +34,11 @@ from random_model import ELEMENTS, SIZE, perturbed, random_md, size_text
 from report import machine, parser, publish, verdict
 from step_worker import COPIES
 
+from tdn.architectures import default_dtype
+from tdn.checkpoints import save_model
 from tdn.deployment import write_archive
 from tdn.deployment.verify import random_graph
 from tdn.model import TDN, ModelConfig
-from tdn.training.checkpoint import default_dtype, save_model
 
 CODES = {
     "published": "published order of operations",

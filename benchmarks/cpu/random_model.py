@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from tdn.architectures import default_dtype
 from tdn.deployment import write_archive
 from tdn.model import TDN, ModelConfig
-from tdn.training.checkpoint import default_dtype
 
 ELEMENTS = ("O", "H")
 #: The model of the benchmarks unless they say otherwise.

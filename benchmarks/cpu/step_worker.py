@@ -19,9 +19,9 @@ from published_model import PublishedOrder
 from report import forget_peak, peak_memory
 from water import water_box
 
+from tdn.checkpoints import load_model
 from tdn.data import graph_from_atoms
-from tdn.training.checkpoint import load_model
-from tdn.training.malloc import keep_freed_pages
+from tdn.malloc import keep_freed_pages
 
 #: Copies of the box of 192 atoms.
 COPIES = {192: (1, 1, 1), 1152: (2, 3, 1), 10368: (3, 6, 3)}

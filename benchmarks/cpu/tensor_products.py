@@ -31,7 +31,7 @@ from torch import Tensor
 
 from tdn.algebra.spherical_harmonics import spherical_harmonics
 from tdn.deployment.verify import random_rotation
-from tdn.training.malloc import keep_freed_pages
+from tdn.malloc import keep_freed_pages
 
 try:
     from product_forms import FITTED, Form, many_channels, one_channel

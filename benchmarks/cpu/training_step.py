@@ -23,9 +23,9 @@ from torch import Tensor
 from tdn.config.presets import PAPER_TRAINING
 from tdn.config.training import TrainingConfig
 from tdn.data import Graph, collate, graph_from_atoms
+from tdn.malloc import keep_freed_pages
 from tdn.model import TDN, ModelConfig
 from tdn.training.loss import weights_of
-from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
 
 ELEMENTS = ("H", "C", "N", "O")

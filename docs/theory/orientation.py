@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from output import finish, save, write_table
 from torch import Tensor
 
+from tdn.architectures import default_dtype
 from tdn.data.graph import Graph
 from tdn.deployment.verify import cluster_graph
 from tdn.model import TDN, ModelConfig
-from tdn.training.checkpoint import default_dtype
 
 ELEMENTS = ("H", "C", "O")
 N_ATOMS, N_ROTATIONS = 20, 20

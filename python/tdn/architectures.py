@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from tdn.baselines import Baseline
@@ -28,3 +30,14 @@ def model_from_state(config: Settings, state: Mapping[str, Tensor]) -> Potential
         return Baseline.from_state(config, state)
     assert isinstance(config, ModelConfig)
     return TDN.from_state(config, state)
+
+
+@contextmanager
+def default_dtype(name: str) -> Iterator[None]:
+    """New modules get this dtype, constants included (casting them later would keep float32's error)."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64 if name == "float64" else torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

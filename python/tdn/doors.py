@@ -43,7 +43,7 @@ def train(
     Raises:
         TDNError: a wrong option, data that cannot be used, a run folder that exists.
     """
-    from tdn.training.checkpoint import training_summary
+    from tdn.checkpoints import training_summary
     from tdn.training.run import train as run
     from tdn.training.saving import BEST
 
@@ -83,9 +83,9 @@ def deploy(
     """
     import torch
 
+    from tdn.checkpoints import load_with_summary
     from tdn.data import graph_from_atoms
     from tdn.deployment.write import write_archive
-    from tdn.training.checkpoint import load_with_summary
 
     chosen = None if dtype is None else getattr(torch, precision(dtype))
     model, summary = load_with_summary(checkpoint)

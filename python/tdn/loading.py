@@ -35,7 +35,7 @@ def load(path: str | Path, device: str = "cpu") -> Model:
     if is_archive(path):
         return DeployedModel(path, device)
     try:
-        from tdn.training.checkpoint import load_model
+        from tdn.checkpoints import load_model
     except ModuleNotFoundError as missing:
         if missing.name != "torch":
             raise

@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "python" / "tdn"
 #: Small modules that everybody may import; they import nothing but each other.
-BASE = set("console conventions elements errors files forks iteration ops schema torch_libraries _core".split())
+BASE = set("console conventions elements errors files forks iteration malloc ops schema torch_libraries _core".split())
 #: What each folder, or module beside the folders, may import; in the order of the flow.
 ALLOWED = {
     "config": "",
@@ -24,19 +24,20 @@ ALLOWED = {
     "model": "config data algebra",
     "baselines": "config data model",
     "architectures": "config model baselines",
+    "checkpoints": "config model architectures",
     "batches": "data model",
     "statistics": "data",
     "evaluation": "data model batches",
     "relaxation": "",
     "interop": "model",
-    "training": "config data model architectures batches statistics evaluation interop",
+    "training": "config data model architectures checkpoints batches statistics evaluation interop",
     "deployment": "config data algebra model",
-    "loading": "model training deployment",
+    "loading": "model checkpoints deployment",
     "ase": "data model batches deployment loading",
-    "doors": "config data model evaluation training deployment ase",
+    "doors": "config data model checkpoints evaluation training deployment ase",
     "lammps": "",
-    "plan": "config data algebra model training deployment",
-    "cli": "config data statistics evaluation relaxation interop training deployment plan ase doors",
+    "plan": "config data algebra model deployment",
+    "cli": "config data checkpoints statistics evaluation relaxation interop training deployment plan ase doors",
 }
 
 

@@ -9,10 +9,10 @@ from make_archives import make_archive
 from water_molecule import ATOMS, MODEL, fill
 
 from tdn import schema
+from tdn.checkpoints import save_model
 from tdn.config.model import ModelConfig
 from tdn.deployment.write import save_records
 from tdn.model.tdn import TDN
-from tdn.training.checkpoint import save_model
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from ase import Atoms
 
+from tdn.architectures import default_dtype
 from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph
 from tdn.model import TDN, ModelConfig
-from tdn.training.checkpoint import default_dtype
 
 
 def random_model(elements: tuple[str, ...], seed: int = 0, dtype: str = "float64", **options: Any) -> TDN:

@@ -12,11 +12,11 @@ from models import random_model
 
 import tdn
 from tdn import deploy, schema
+from tdn.checkpoints import save_model
 from tdn.deployment import DeployedModel, read_label, write_archive
 from tdn.deployment.write import save_records
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
-from tdn.training.checkpoint import save_model
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ from tiny import changed, crystals, history, isolated, settings, start, write
 
 import tdn
 from tdn.ase import TDNCalculator
+from tdn.checkpoints import KEY, load_model, read_checkpoint
 from tdn.cli import main
 from tdn.config.architectures import config_to_dict, stored_config, with_architecture
 from tdn.config.run import config_from_dict as train_config
 from tdn.config.run import load_config
 from tdn.errors import TDNError
 from tdn.model import ModelConfig
-from tdn.training.checkpoint import KEY, load_model, read_checkpoint
 
 
 @pytest.fixture(params=list(SMALL), scope="module")

@@ -14,12 +14,12 @@ from ase import Atoms
 from fused_cases import Case
 from models import random_model
 
+from tdn.architectures import default_dtype
 from tdn.ase import TDNCalculator, predict, predict_each
 from tdn.deployment import DeployedModel
 from tdn.errors import TDNError
 from tdn.iteration import in_batches
 from tdn.model import TDN, ModelConfig
-from tdn.training.checkpoint import default_dtype
 
 #: eV and angstrom, relative to values above 1; only the order of sums may differ.
 SAME = 1e-12

@@ -13,9 +13,9 @@ import yaml
 from tiny import crystals, settings, write
 
 import tdn
+from tdn.checkpoints import load_model
 from tdn.cli import COMMANDS, build_parser, main
 from tdn.interop import load_airs
-from tdn.training.checkpoint import load_model
 
 PUBLISHED = "tdn_C32_L1_N2.state_dict.pt"
 

@@ -13,13 +13,13 @@ from structures import rattled, small_cell, water
 
 import tdn
 from tdn import schema
+from tdn.architectures import default_dtype
 from tdn.data import collate, graph_from_atoms
 from tdn.deployment import DeployedModel, read_label, write_archive
 from tdn.deployment.verify import AGREEMENT as VERIFY_AGREEMENT
 from tdn.deployment.verify import Verdict, random_graph, table, verify
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
-from tdn.training.checkpoint import default_dtype
 
 #: Largest difference relative to the largest value, by dtype of the archive; the fused engine has radial tables.
 AGREEMENT = {torch.float64: 1e-10, torch.float32: 1e-4}

@@ -13,11 +13,11 @@ from models import random_model
 from molecules import crystal, molecule
 from tiny import write
 
+from tdn.checkpoints import save_model
 from tdn.cli import main
 from tdn.data.formats.oc_write import CatalystEntry, write_oc_rows
 from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
 from tdn.model import TDN
-from tdn.training.checkpoint import save_model
 
 
 @pytest.fixture(scope="module")

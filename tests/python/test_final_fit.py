@@ -15,10 +15,10 @@ from tiny import crystals, isolated, settings, start, write
 
 import tdn
 from tdn.ase import predict
+from tdn.checkpoints import training_summary
 from tdn.config.run import config_from_dict
 from tdn.data import graph_from_atoms
 from tdn.data.graph import Graph
-from tdn.training.checkpoint import training_summary
 from tdn.training.final_fit import reference_shift, scale_factor
 
 ELEMENTS = ("Au", "Cu")

@@ -11,6 +11,7 @@ from models import random_model
 from torch import Tensor
 
 from tdn import _core, schema
+from tdn.architectures import default_dtype
 from tdn.data.graph import Graph
 from tdn.deployment import DeployedModel, read_label, write_archive
 from tdn.deployment.fused import EagerTwin
@@ -22,7 +23,6 @@ from tdn.deployment.weights import archive_weights
 from tdn.deployment.write import save_network
 from tdn.model import TDN, ModelConfig
 from tdn.model.radial import n_embedding_weights, n_path_weights
-from tdn.training.checkpoint import default_dtype
 
 ELEMENTS = ("H", "C", "O")
 #: Tables this fine show whether anything but the tables differs.

@@ -7,9 +7,9 @@ import torch
 from derivatives import automatic_jets
 from torch import Tensor, nn
 
+from tdn.architectures import default_dtype
 from tdn.deployment.jets import BesselJets, GaussianJets, RadialJets, layer_norm_jets, silu_jets
 from tdn.model.radial import BesselBasis, GaussianBasis, PairEmbedding, RadialNetwork
-from tdn.training.checkpoint import default_dtype
 
 CUTOFF = 4.3
 DISTANCES = torch.linspace(0.2, CUTOFF, 60, dtype=torch.float64)

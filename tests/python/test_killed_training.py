@@ -17,10 +17,10 @@ import yaml
 from test_training import assert_same
 from tiny import changed, crystals, settings, start, write
 
+from tdn.checkpoints import KEY, read_checkpoint
 from tdn.config.run import load_config
 from tdn.errors import TDNError
 from tdn.training import run
-from tdn.training.checkpoint import KEY, read_checkpoint
 from tdn.training.module import TrainingModule
 
 TIMEOUT = 300

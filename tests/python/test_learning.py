@@ -10,8 +10,8 @@ import torch
 from ase import Atoms
 from tiny import changed, crystals, history, isolated, labeled, settings, start, write
 
+from tdn.checkpoints import training_summary
 from tdn.errors import TDNError
-from tdn.training.checkpoint import training_summary
 
 
 @pytest.fixture

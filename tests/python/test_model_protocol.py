@@ -12,10 +12,10 @@ from baselines import random_baseline
 from models import graph_of, random_model
 
 from tdn import load
+from tdn.checkpoints import save_model
 from tdn.deployment import write_archive
 from tdn.errors import TDNError
 from tdn.model.protocol import Model
-from tdn.training.checkpoint import save_model
 
 KINDS = ("checkpoint", "archive", "painn", "paper")
 

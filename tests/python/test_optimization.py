@@ -9,9 +9,9 @@ from tiny import changed, crystals, history, settings, start, write
 from torch import nn
 
 import tdn
+from tdn.checkpoints import read_checkpoint, training_summary
 from tdn.config.training import TrainingConfig
 from tdn.errors import TDNError
-from tdn.training.checkpoint import read_checkpoint, training_summary
 from tdn.training.optimizer import average_of, build_optimizers, clip_gradients
 from tdn.training.precision import BFloat16Products
 from tdn.training.schedule import Plateau, learning_rate_factor, stage_at, stage_weights

@@ -11,12 +11,12 @@ from tiny import changed, crystals, history, settings, start, write
 
 import tdn
 from tdn.ase import predict
+from tdn.checkpoints import load_model, read_checkpoint, training_summary
 from tdn.config.run import config_from_dict
 from tdn.config.training import TrainingConfig
 from tdn.data import graph_from_atoms
 from tdn.data.dataset import read_frames
 from tdn.deployment import write_archive
-from tdn.training.checkpoint import load_model, read_checkpoint, training_summary
 from tdn.training.optimizer import build_optimizers
 
 __all__ = ["batch"]

@@ -18,9 +18,9 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from tiny import settings, write
 
+from tdn.checkpoints import read_checkpoint
 from tdn.config.training import TrainingConfig
 from tdn.errors import TDNError
-from tdn.training.checkpoint import read_checkpoint
 from tdn.training.launch import meeting_point
 from tdn.training.layout import Place, first_host, is_first, own_device, own_place, to_start
 

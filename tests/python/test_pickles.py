@@ -20,9 +20,9 @@ from models import random_model
 
 from tdn import _core, load
 from tdn.ase import TDNCalculator
+from tdn.checkpoints import save_model
 from tdn.deployment import DeployedModel, write_archive
 from tdn.deployment.deployed import reopen_evaluator
-from tdn.training.checkpoint import save_model
 
 WAYS: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,

@@ -15,10 +15,10 @@ from models import random_model
 from scipy.optimize import minimize_scalar
 
 from tdn.ase import NoStressError, TDNCalculator
+from tdn.checkpoints import save_model
 from tdn.cli import main
 from tdn.errors import TDNError
 from tdn.relaxation.relax import OPTIMIZERS, Settings, relax
-from tdn.training.checkpoint import save_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SILICON, WATER = (EXAMPLES / name / f"{name}.tdn.pt" for name in ("silicon", "water"))

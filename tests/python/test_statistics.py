@@ -14,6 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from tiny import changed, crystals, history, isolated, settings, start, write
 from torch.utils.data import DataLoader
 
+from tdn.checkpoints import training_summary
 from tdn.config.run import config_from_dict
 from tdn.data import Structure, collate, graph_from_structure, open_source
 from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
@@ -21,7 +22,6 @@ from tdn.data.graphs import GraphSet, size_of, spread
 from tdn.data.loaded import Loaded
 from tdn.data.source import Concatenation, Subset
 from tdn.statistics.collect import Collector, collect, read_cache, sampled
-from tdn.training.checkpoint import training_summary
 from tdn.training.prepare import prepare_data
 
 ELEMENTS = ("Cu", "Au")

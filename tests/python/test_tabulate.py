@@ -13,6 +13,8 @@ from models import graph_of, random_model
 from torch import Tensor
 
 from tdn import _core
+from tdn.architectures import default_dtype
+from tdn.checkpoints import save_model
 from tdn.cli import main
 from tdn.deployment import DeployedModel, read_label, write_archive
 from tdn.deployment.rewrite import deployable
@@ -23,7 +25,6 @@ from tdn.elements import SYMBOLS
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.model.radial import polynomial_envelope
-from tdn.training.checkpoint import default_dtype, save_model
 
 CUTOFF = 4.5
 

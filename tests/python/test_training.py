@@ -11,11 +11,11 @@ from ase import Atoms
 from tiny import changed, crystals, history, isolated, settings, start, write
 
 import tdn
+from tdn.checkpoints import KEY, load_model, read_checkpoint, training_summary
 from tdn.config.run import config_from_dict, load_config
 from tdn.data import graph_from_atoms, graph_from_structure, open_source
 from tdn.errors import TDNError
 from tdn.evaluation.evaluate import evaluate
-from tdn.training.checkpoint import KEY, load_model, read_checkpoint, training_summary
 from tdn.training.module import TrainingModule
 from tdn.training.run_folder import RUN_FILES
 

@@ -13,8 +13,8 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from tdn.checkpoints import read_checkpoint
 from tdn.config.run import config_from_dict
-from tdn.training.checkpoint import read_checkpoint
 from tdn.training.run import train
 
 

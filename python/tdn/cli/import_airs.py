@@ -20,8 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> None:
     """Read, convert, write."""
+    from tdn.checkpoints import save_model
     from tdn.interop.airs import load_airs, summary
-    from tdn.training.checkpoint import save_model
 
     model = load_airs(
         args.file,

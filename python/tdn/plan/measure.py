@@ -48,7 +48,7 @@ def measure(path: str | Path, device: str, threads: int, density: float | None, 
     """
     from tdn._core import Evaluator
     from tdn.deployment.archive import read_label
-    from tdn.training.malloc import keep_freed_pages
+    from tdn.malloc import keep_freed_pages
 
     keep_freed_pages()  # the pair style does the same
     label = read_label(path)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tdn.batches import predict_batch
+from tdn.checkpoints import KEY, pack, read_checkpoint
 from tdn.config.training import TrainingConfig
 from tdn.data.graph import Graph, given
 from tdn.data.graphs import spread
@@ -28,7 +29,6 @@ from tdn.files import write_atomically
 from tdn.iteration import in_batches
 from tdn.model.potential import Potential
 from tdn.statistics.references import composition, least_squares_references
-from tdn.training.checkpoint import KEY, pack, read_checkpoint
 from tdn.training.prepare import TrainingData
 from tdn.training.schedule import stage_at, stage_weights
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tdn.checkpoints import KEY, load_with_summary
 from tdn.config import architectures
 from tdn.config.model import MAX_PAIR_ELEMENTS
 from tdn.config.run import TrainConfig
@@ -17,7 +18,6 @@ from tdn.errors import TDNError
 from tdn.files import read_tensors
 from tdn.model.potential import Potential
 from tdn.statistics.collect import Statistics
-from tdn.training.checkpoint import KEY, load_with_summary
 
 #: Weights with a row for each element.
 _TABLES = ("network.embedding.elements", "network.embedding.sources", "network.embedding")

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import torch
 
-from tdn.architectures import build_model
+from tdn.architectures import build_model, default_dtype
+from tdn.checkpoints import load_with_summary, read_checkpoint
 from tdn.config.run import TrainConfig
 from tdn.errors import TDNError
 from tdn.evaluation.evaluate import evaluate
 from tdn.evaluation.report import error_table
+from tdn.malloc import keep_freed_pages
 from tdn.model import TDN
 from tdn.training.batching import build_loader
-from tdn.training.checkpoint import default_dtype, load_with_summary, read_checkpoint
 from tdn.training.final_fit import final_fit, store_fit
 from tdn.training.finetuning import Start, open_start, take_over
 from tdn.training.launch import launch
 from tdn.training.layout import is_first, to_start
 from tdn.training.loop import Loop
-from tdn.training.malloc import keep_freed_pages
 from tdn.training.module import TrainingModule
 from tdn.training.optimizer import build_optimizers
 from tdn.training.parallel import Ranks

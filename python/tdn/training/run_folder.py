@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
+from tdn.checkpoints import KEY, plain, read_checkpoint
 from tdn.config.architectures import config_to_dict, stored_config
 from tdn.config.data import DataConfig
 from tdn.config.run import TrainConfig
 from tdn.config.settings import Settings
 from tdn.config.training import FREE_ON_RESUME, TrainingConfig
 from tdn.errors import TDNError
-from tdn.training.checkpoint import KEY, plain, read_checkpoint
 from tdn.training.run_lock import LOCK_FILE
 from tdn.training.saving import BEST, LAST, LOG_FILE
 

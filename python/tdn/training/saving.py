@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from tdn.checkpoints import KEY, read_checkpoint
 from tdn.evaluation.metrics import UNITS
 from tdn.files import write_atomically
-from tdn.training.checkpoint import KEY, read_checkpoint
 from tdn.training.session import Session
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tdn.checkpoints import pack_model
 from tdn.config.run import TrainConfig
-from tdn.training.checkpoint import pack_model
 from tdn.training.prepare import TrainingData
 from tdn.training.session import Session
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,17 +110,6 @@ def save_model(model: Potential, path: str | Path, summary: dict[str, Any], over
     target = check_target(path, overwrite)
     content = {KEY: pack(model, summary)}
     write_atomically(lambda part: torch.save(content, part), target)
-
-
-@contextmanager
-def default_dtype(name: str) -> Iterator[None]:
-    """New modules get this dtype, constants included (casting them later would keep float32's error)."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64 if name == "float64" else torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def training_summary(path: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Settings of the C library's memory allocator that eager training on a CPU needs."""
+"""Settings of the C library's memory allocator, for work on large arrays on a CPU."""
 
 from __future__ import annotations
 
