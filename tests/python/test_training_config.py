@@ -42,7 +42,11 @@ def folder(tmp_path) -> Path:
             {"preset": "md-mdium"},
             r"model\.preset is 'md-mdium' \(did you mean 'md-medium'\?\); use one of",
         ),
-        ("model", {"preset": "md-large", "setting": "paper"}, r"of the setting md but model.setting is 'paper'"),
+        (
+            "model",
+            {"preset": "md-large", "setting": "paper"},
+            r"belongs to the setting md but model.setting is 'paper'",
+        ),
         ("training", {"bach_size": 2}, r"^unknown option 'bach_size' in training \(did you mean 'batch_size'\?\)"),
         ("data", {"vald": 0.1}, r"^unknown option 'vald' in data \(did you mean 'valid'\?\)"),
         (
@@ -66,8 +70,8 @@ def folder(tmp_path) -> Path:
         ("training", {"force_weight": -1}, r"training\.force_weight is -1; give a number that is not negative"),
         ("training", {"stress_weight": "nan"}, r"training\.stress_weight is nan; give"),
         ("training", {"warmup": 1.0}, r"training\.warmup is 1\.0; give a fraction of the run from 0 to below 1"),
-        ("data", {"train": [1]}, r"data\.train lists 1, which is no file name; give paths"),
-        ("data", {"valid": ["a.xyz", None]}, r"data\.valid lists None, which is no file name; give paths"),
+        ("data", {"train": [1]}, r"data\.train lists 1, which is not a file name; give paths"),
+        ("data", {"valid": ["a.xyz", None]}, r"data\.valid lists None, which is not a file name; give paths"),
         ("model", {"radial_hidden": [8, 2.5]}, r"radial_hidden is \(8, 2\.5\); give two whole numbers"),
         ("model", {"radial_hidden": [8, 0]}, r"radial_hidden is \(8, 0\); give two whole numbers"),
         ("model", {"cp_rank": 0}, "cp_rank is 0; give a whole number of at least 1 or null"),

@@ -17,7 +17,7 @@ KEY = "architecture"
 KINDS: dict[str, type[Settings]] = {kind.architecture: kind for kind in (ModelConfig, SchNetConfig, PaiNNConfig)}
 #: Options that mean the same in every architecture.
 COMMON = tuple(option_names(Settings))
-#: What a TDN was before an option existed: files without the option mean this, not today's default.
+#: Values that a TDN had before an option existed: files without the option mean these, not today's defaults.
 BEFORE = {"attention": "softmax"}
 
 
@@ -25,7 +25,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[type[Settings], dict[str,
     """The class of settings that ``model.architecture`` names, and the other options.
 
     Raises:
-        TDNError: an unknown architecture, or one whose library is missing.
+        TDNError: the architecture is unknown, or its library is missing.
     """
     name = options.get(KEY, ModelConfig.architecture)
     if name not in KINDS:
@@ -39,7 +39,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[type[Settings], dict[str,
 
 
 def stored_config(options: Mapping[str, Any]) -> Settings:
-    """Settings from plain types of a checkpoint or an archive, with or without the name of their architecture.
+    """Settings from the plain types in a checkpoint or an archive, with or without the name of the architecture.
 
     The file may be older than some options.
     """
@@ -48,15 +48,15 @@ def stored_config(options: Mapping[str, Any]) -> Settings:
 
 
 def config_to_dict(config: Settings) -> dict[str, Any]:
-    """Plain types from which ``stored_config`` makes the same settings."""
+    """The settings as plain types, which ``stored_config`` reads back."""
     return {KEY: config.architecture, **config.to_dict()}
 
 
 def with_architecture(content: dict[str, Any], name: str) -> dict[str, Any]:
     """A whole training configuration for another architecture, to compare the two on the same data.
 
-    Elements and cutoff stay, the other options of the model are the architecture's defaults, and the results go to a
-    folder of their own, with the architecture's name added. A configuration of this architecture stays as it is.
+    Elements and cutoff stay, the other options of the model are the architecture's defaults, and the results go to
+    another folder, whose name ends in the architecture's. A configuration of this architecture is returned unchanged.
     """
     model = content.get("model") or {}
     if not isinstance(model, dict) or model.get(KEY, ModelConfig.architecture) == name:

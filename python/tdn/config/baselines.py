@@ -17,13 +17,13 @@ LAST_SCHNET_ELEMENT = 99
 
 @dataclass(frozen=True)
 class BaselineConfig(Settings):
-    """What all baselines have: extensive energies and forces that are minus their gradient."""
+    """Options of all baselines, which have extensive energies and forces that are minus their gradient."""
 
     cutoff: Annotated[
         float,
         option(
-            "neighbors farther away are not seen; that of TDN's own runs on PubChemQCR, for Table 6 does not name the "
-            "baselines'",
+            "neighbors farther away are not seen; the cutoff of TDN's own runs on PubChemQCR, since Table 6 does not "
+            "give the baselines'",
             unit="angstrom",
             cure="give a positive finite number",
             gt=0,
@@ -36,7 +36,7 @@ class BaselineConfig(Settings):
 
 @dataclass(frozen=True)
 class SchNetConfig(BaselineConfig):
-    """SchNet (arXiv 1706.08566) as torch_geometric has it."""
+    """SchNet (arXiv 1706.08566) as implemented in torch_geometric."""
 
     architecture: ClassVar[str] = "schnet"
 

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from tdn.config.option import Options, option
 from tdn.errors import TDNError
 
-#: What a specification of data may be: a path, a mapping with a path and options of its format, or a list of both.
+#: Types in a list of data: a path, or a mapping with a path and options of its format.
 SPEC = (str, dict)
 #: Usual names of the labels.
 LABELS = {"energy_key": "energy", "forces_key": "forces", "stress_key": "stress"}
@@ -33,7 +33,7 @@ class DataConfig(Options):
     valid: Annotated[
         str | list | dict | float,
         option(
-            "the same, or the fraction to hold out: of the trajectories where there are some, else of the structures",
+            "the same, or the fraction to hold out: of the trajectories if the data have them, else of the structures",
             cure="give files or a fraction between 0 and 1",
         ),
     ] = 0.1
@@ -44,7 +44,7 @@ class DataConfig(Options):
     stress_key: Annotated[
         str,
         option(
-            "name of the stress there; if it has `virial` in it, W = -stress x volume is read, in eV",
+            "name of the stress there; a name that contains `virial` reads W = -stress x volume, in eV",
             cure=_NAME,
             min_length=1,
         ),
@@ -52,15 +52,16 @@ class DataConfig(Options):
     references: Annotated[
         str | dict,
         option(
-            "energy of each element in eV (`{H: -13.6, O: -2041.0}`); `auto`: isolated atoms in the data, else "
-            "`least_squares`",
+            "energy of each element in eV (`{H: -13.6, O: -2041.0}`); `auto`: isolated atoms in the data if there are "
+            "any, else `least_squares`",
             cure="use auto, least_squares or an energy for each element",
         ),
     ] = "auto"
     sample: Annotated[
         int,
         option(
-            "larger data are not read at the start: averages and references come from about so many structures",
+            "larger data sets are not read completely at the start: averages and references come from about this many "
+            "structures",
             unit="structures",
             cure="give a positive number of structures",
             gt=0,
@@ -69,8 +70,8 @@ class DataConfig(Options):
     memory: Annotated[
         float,
         option(
-            "graphs kept in memory (per process); larger data are read again in every epoch, by `training.workers` "
-            "processes",
+            "memory for graphs (per process); larger data sets are read again in every epoch, by "
+            "`training.workers` processes",
             unit="GB",
             cure="give a number of GB that is not negative",
             ge=0,
@@ -79,8 +80,8 @@ class DataConfig(Options):
     cache: Annotated[
         str | None,
         option(
-            "folder for averages of large data, read again while data and options stay; null: `.statistics` beside the "
-            "run"
+            "folder for averages of large data sets, reused as long as data and options stay the same; null: "
+            "`.statistics` beside the run"
         ),
     ] = None
 
@@ -90,7 +91,7 @@ class DataConfig(Options):
         for name in ("train", "valid"):
             for part in getattr(self, name) if isinstance(getattr(self, name), list) else ():
                 if not isinstance(part, SPEC):
-                    raise TDNError(f"data.{name} lists {part!r}, which is no file name; give paths of files")
+                    raise TDNError(f"data.{name} lists {part!r}, which is not a file name; give paths of files")
         if isinstance(self.valid, float) and not 0.0 < self.valid < 1.0:
             raise TDNError(f"data.valid is {self.valid}; give files or a fraction between 0 and 1")
         if isinstance(self.references, str) and self.references not in ("auto", "least_squares"):
@@ -100,5 +101,5 @@ class DataConfig(Options):
 
     @property
     def label_options(self) -> dict[str, str]:
-        """Names of labels that are not the usual ones, as options of the data's format."""
+        """Names of labels that differ from the usual ones, as options of the data's format."""
         return {option: getattr(self, option) for option, usual in LABELS.items() if getattr(self, option) != usual}

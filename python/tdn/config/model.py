@@ -18,7 +18,7 @@ Width = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True)
 class ModelConfig(Settings):
-    """What defines a TDN model besides its weights.
+    """Everything that defines a TDN model besides its weights.
 
     The ``md`` setting (default) is extensive, smooth and parity-symmetric; ``paper`` is the published model
     (arXiv 2507.01131 and its code), see :meth:`paper`.
@@ -47,15 +47,15 @@ class ModelConfig(Settings):
     radial_norm: Annotated[
         Literal["layer", "none"],
         option(
-            "LayerNorm in the hidden layers of radial networks as published (`layer`), or `none`: learns faster, "
+            "`layer`: LayerNorm in the hidden layers of radial networks, as published; `none`: learns faster, "
             "generalizes worse in long runs"
         ),
     ] = "layer"
     envelope_power: Annotated[
         int,
         option(
-            "power of the polynomial envelope (`md`); the energy has two continuous derivatives at the cutoff from 2 "
-            "on",
+            "power of the polynomial envelope (`md`); from 2 on the energy has two continuous derivatives at the "
+            "cutoff",
             ge=2,
         ),
     ] = 6
@@ -73,29 +73,31 @@ class ModelConfig(Settings):
     path_weights: Annotated[
         Literal["shared", "separate"],
         option(
-            "one radial weight of an edge and channel for all paths (`shared`, the paper's path sharing), or one for "
-            "each (`separate`, as in networks built on e3nn): more accurate, and costs more (see benchmarks/accuracy); "
-            "the fused engine runs it for `o3` and l_max up to 2"
+            "`shared`: one radial weight per edge and channel for all paths, the paper's path sharing; `separate`: one "
+            "for each path, as in networks built on e3nn, which is more accurate and costs more (see "
+            "benchmarks/accuracy); the fused engine runs it for `o3` and l_max up to 2"
         ),
     ] = "shared"
     norm: Annotated[
         Literal["smooth", "layer", "none"],
         option(
-            "of features. `none`: weights and biases alone; `smooth`: LayerNorm of scalars, and l >= 1 divided by "
-            "sqrt(mean square + 1); `layer`: the published one, by sqrt(mean square + 1e-5), whose forces explode near "
-            "symmetric environments"
+            "norm of features. `none`: only weights and biases; `smooth`: LayerNorm of scalars, and l >= 1 divided by "
+            "sqrt(mean square + 1); `layer`: as published, divided by sqrt(mean square + 1e-5), whose forces explode "
+            "near symmetric environments"
         ),
     ] = "none"
     attention: Annotated[
         Literal["softmax", "sigmoid"],
         option(
-            "`sigmoid`: each edge is weighed alone (`md`); `softmax`: the edges of a center compete, as published. "
-            "Sigmoids without norms err less (benchmarks/accuracy)"
+            "`sigmoid`: each edge is weighted independently (`md`); `softmax`: the edges of a center compete, as "
+            "published. Sigmoids without norms are more accurate (benchmarks/accuracy)"
         ),
     ] = "sigmoid"
     pair_embedding: Annotated[
         Literal["auto", "pair", "sum"],
-        option("how radial networks see two elements: `pair`, `sum`, or `auto`: `pair` up to 8 elements (`md`)"),
+        option(
+            "how radial networks see two elements: `pair`, `sum`, or `auto`, which is `pair` up to 8 elements (`md`)"
+        ),
     ] = "auto"
     avg_degree: Annotated[
         float,
@@ -119,13 +121,12 @@ class ModelConfig(Settings):
     ] = 1.0
     direct_forces: Annotated[bool, option("add a head that predicts forces directly, not as a gradient")] = False
     forces: Annotated[
-        Literal["gradient", "direct"], option("forces that are used unless asked otherwise: `gradient` or `direct`")
+        Literal["gradient", "direct"], option("forces that are used by default: `gradient` or `direct`")
     ] = "gradient"
     attention_dropout: Annotated[
         float,
         option(
-            "fraction of attention weights that a training step leaves out at random, 0.2 in `paper`; predictions "
-            "leave out none",
+            "fraction of attention weights that a training step drops at random, 0.2 in `paper`; predictions drop none",
             cure="give a fraction from 0 to below 1",
             ge=0,
             lt=1,

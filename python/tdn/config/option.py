@@ -1,4 +1,4 @@
-"""Options: typed fields with a meaning, a unit and limits; every mistake is one sentence with name, value and cure."""
+"""Options: typed fields with a meaning, a unit and limits; every error is one sentence with name, value and cure."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def option(
     free_on_resume: bool = False,
     **limits: Any,
 ) -> Any:
-    """What an option is, beside its type and its default.
+    """Everything about an option besides its type and its default.
 
     Args:
-        meaning: for the table of options in the manual, which is made from it.
-        unit: of the value.
-        cure: what to give instead of a value that does not fit; without it, it follows from type and limits.
+        meaning: description in the manual's table of options.
+        unit: unit of the value.
+        cure: what to give instead of a bad value; by default it follows from type and limits.
         shown_default: default in the manual, where the value itself says little.
-        free_on_resume: whether a run may go on with another value.
-        limits: of the value, as pydantic has them: ``gt``, ``ge``, ``lt``, ``le``, ``allow_inf_nan``, ``min_length``.
+        free_on_resume: whether a resumed run may use another value.
+        limits: pydantic's limits of the value: ``gt``, ``ge``, ``lt``, ``le``, ``allow_inf_nan``, ``min_length``.
     """
     extra: JsonDict = {"unit": unit, "cure": cure, "shown_default": shown_default, "free_on_resume": free_on_resume}
     return Field(description=" ".join(meaning.split()), json_schema_extra=extra, **limits)
@@ -43,10 +43,10 @@ def option(
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Options:
-    """A section of a configuration; a value of another type is refused, not converted, but for text that is a number.
+    """A section of a configuration; a value of another type is refused, not converted, except a number given as text.
 
-    Fields are written ``name: Annotated[type, option("meaning", ...)] = default``. Beside what their type and limits
-    say, a section checks in ``__post_init__`` what concerns several options.
+    Fields are written ``name: Annotated[type, option("meaning", ...)] = default``. ``__post_init__`` checks what
+    concerns several options.
     """
 
     section: ClassVar[str] = ""  #: its name in the file
@@ -78,7 +78,7 @@ class Options:
 
     @classmethod
     def from_dict(cls: type[Kind], given: Any) -> Kind:
-        """The section as a file has it: a mapping, or nothing where all options have defaults."""
+        """The section from the contents of a file: a mapping, or nothing if all options have defaults."""
         return cls(**check_names(given, option_names(cls), cls.section))
 
 
@@ -94,13 +94,13 @@ def option_of(kind: type[Options], name: str) -> FieldInfo:
 
 
 def extra_of(field: FieldInfo, name: str) -> Any:
-    """What pydantic has no place of its own for: ``unit``, ``cure``, ``shown_default`` or ``free_on_resume``."""
+    """What pydantic has no field for: ``unit``, ``cure``, ``shown_default`` or ``free_on_resume``."""
     extra = field.json_schema_extra
     return extra.get(name, "") if isinstance(extra, dict) else ""
 
 
 def check_names(given: Any, known: Iterable[str], section: str) -> dict[str, Any]:
-    """Return the mapping itself (an empty section is an empty mapping) after a look at its keys."""
+    """Return the mapping (empty for an empty section) after checking its keys."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -114,7 +114,7 @@ def check_names(given: Any, known: Iterable[str], section: str) -> dict[str, Any
 
 
 def read_as(value: Any) -> Any:
-    """The value in another type: YAML takes 5e-3 for a word, and has no tuples."""
+    """The value as another type: YAML reads 5e-3 as text, and has no tuples."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -124,7 +124,7 @@ def read_as(value: Any) -> Any:
 
 
 def refusal(kind: type[Options], name: str, value: Any) -> str:
-    """The sentence about a value that does not fit."""
+    """The sentence about a value that is refused."""
     field = option_of(kind, name)
     return f"{kind.section}.{name} is {value!r}; {extra_of(field, 'cure') or cure_of(field)}"
 
@@ -140,12 +140,12 @@ def alternatives(field: FieldInfo) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-#: What a value of a type without limits is called.
+#: Names of types in messages.
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
 
 
 def cure_of(field: FieldInfo) -> str:
-    """What to give, from the type and the limits of an option."""
+    """What to give, derived from the type and the limits of an option."""
     kinds, choices = alternatives(field), choices_of(field)
     if choices:
         return f"use {' or '.join(choices)}{' or null' if type(None) in kinds else ''}"
@@ -158,7 +158,7 @@ LIMITS = ("gt", "ge", "lt", "le")
 
 
 def limits_in_words(limits: Mapping[str, float], whole: bool) -> str:
-    """Limits of a number, behind its name."""
+    """Limits of a number in words."""
     if set(limits) == {"ge"}:
         return f" of at least {limits['ge']:g}"
     if set(limits) == {"gt"}:

@@ -11,7 +11,7 @@ from tdn.errors import TDNError, suggest
 #: Option of the sections model and training that names one.
 KEY = "preset"
 #: Models from cheap to accurate. Each is on the frontier of error against time per atom and step that
-#: benchmarks/accuracy measured (acetylacetone): no model that was tried errs less in the same time.
+#: benchmarks/accuracy measured (acetylacetone): no tested model has a smaller error in the same time.
 MODELS: dict[str, dict[str, Any]] = {
     "md-small": {"l_max": 1, "n_channels": 32, "n_layers": 2, "n_heads": 4},
     "md-medium": {"l_max": 2, "n_channels": 32, "n_layers": 2, "n_heads": 4},
@@ -40,10 +40,10 @@ TRAININGS: dict[str, dict[str, Any]] = {"paper": PAPER_TRAINING}
 
 
 def model_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a model section, with those of its preset where it does not give its own.
+    """The options of a model section, completed by those of its preset.
 
     Raises:
-        TDNError: an unknown name, or a preset beside another setting than md.
+        TDNError: the preset is unknown, or is given together with another setting than md.
     """
     options = {option: value for option, value in given.items() if option != KEY}
     name = given.get(KEY)
@@ -53,12 +53,12 @@ def model_options(given: Mapping[str, Any]) -> dict[str, Any]:
         raise TDNError(f"model.preset is {name!r}{suggest(str(name), MODELS)}; use one of {', '.join(MODELS)}")
     if options.get("setting", "md") != "md":
         setting = options["setting"]
-        raise TDNError(f"model.preset {name} is of the setting md but model.setting is {setting!r}: drop one")
+        raise TDNError(f"model.preset {name} belongs to the setting md but model.setting is {setting!r}; drop one")
     return {**MODELS[name], **options}
 
 
 def with_setting(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a model section, and where it gives none those of its preset or of ``setting: paper``."""
+    """The options of a model section, completed by those of its preset or of ``setting: paper``."""
     options = model_options(given)
     if options.get("setting") != "paper":
         return options
@@ -70,7 +70,7 @@ def with_setting(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_options(given: Any) -> Any:
-    """The training section with the values of its preset where it does not give its own."""
+    """The training section, completed by the values of its preset."""
     if not isinstance(given, Mapping):
         return given
     return {**TRAININGS.get(str(given.get(KEY)), {}), **given}

@@ -1,4 +1,4 @@
-"""Everything a training run can be told; read from YAML."""
+"""The configuration of a training run, read from YAML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tdn.config.settings import Settings
 from tdn.config.training import TrainingConfig
 from tdn.errors import TDNError
 
-#: What to do about a missing one.
+#: Cure of a missing ``run_dir``.
 RUN_DIR = "name the folder for the results"
 SECTIONS = ("model", "data", "training", "run_dir")
 
@@ -37,7 +37,7 @@ class TrainConfig(Options):
     ]
     model: Annotated[
         dict[str, Any],
-        option("architecture and its options (those of TDN without one); elements come from the data if not given"),
+        option("architecture (default: TDN) and its options; elements come from the data if not given"),
     ] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     folder: Path = Path()  #: where relative paths start
@@ -50,7 +50,7 @@ class TrainConfig(Options):
         return self.folder / expanded
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain content, as it was written in the file."""
+        """Plain content, as in the file."""
         return {
             "model": dict(self.model),
             "data": asdict(self.data),
@@ -64,7 +64,7 @@ def load_config(path: str | Path, architecture: str | None = None) -> TrainConfi
 
     Args:
         path: the file.
-        architecture: train this one instead of the file's (``tdn.config.architectures.with_architecture``).
+        architecture: train this architecture instead of the file's (``tdn.config.architectures.with_architecture``).
     """
     path = Path(path)
     if not path.is_file():
@@ -93,7 +93,7 @@ def config_from_dict(content: dict[str, Any], folder: str | Path = ".") -> Train
 
 
 def check_model(section: Any) -> dict[str, Any]:
-    """Options of the model section as given; mistakes are told before any structure is read."""
+    """Options of the model section as given; errors are reported before any structure is read."""
     kind, _ = split_options(section if isinstance(section, Mapping) else {})
     named_sets = [presets.KEY] if kind is ModelConfig else []
     given = check_names(section, [KEY, *named_sets, *option_names(kind)], "model")

@@ -14,10 +14,10 @@ from tdn.errors import TDNError
 
 @dataclass(frozen=True)
 class Settings(Options):
-    """What defines a model besides its weights: the part that data, trainer and calculator look at."""
+    """What data, trainer and calculator need to know of a model, whatever its architecture."""
 
     section: ClassVar[str] = "model"
-    architecture: ClassVar[str] = ""  #: value of ``model.architecture``; not an option of its own
+    architecture: ClassVar[str] = ""  #: value of ``model.architecture``; not an option
 
     elements: Annotated[
         tuple[str, ...],
@@ -61,7 +61,7 @@ class Settings(Options):
 
     @property
     def force_kinds(self) -> tuple[str, ...]:
-        """Kinds of forces the model has, the default first."""
+        """Kinds of forces that the model has, the default first."""
         return ("gradient",)
 
     @property

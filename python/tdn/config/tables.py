@@ -44,7 +44,7 @@ def row(kind: type[Options], field: Field[Any]) -> str:
 
 
 def default_of(field: Field[Any], about: Any) -> str:
-    """Default and unit of an option as a file would have them."""
+    """Default and unit of an option as they appear in a file."""
     if shown := extra_of(about, "shown_default"):
         return str(shown)
     unit = extra_of(about, "unit")
@@ -56,7 +56,7 @@ def default_of(field: Field[Any], about: Any) -> str:
 
 
 def in_yaml(value: Any) -> str:
-    """A value as YAML has it; words in code type."""
+    """A value in YAML; text is marked as code."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -65,7 +65,7 @@ def in_yaml(value: Any) -> str:
 
 
 def preset_row() -> str:
-    """The option ``preset`` of the model, which stands for values of others and is stored nowhere."""
+    """The option ``preset`` of the model, which sets other options and is not stored."""
     names = ", ".join(f"`{name}`" for name in presets.MODELS)
     values = {
         key: ", ".join(str(options[key]) for options in presets.MODELS.values())
@@ -74,17 +74,17 @@ def preset_row() -> str:
     text = "; ".join(f"{key} {numbers}" for key, numbers in values.items())
     return (
         f"| `{presets.KEY}` | null | {names}: {text}, on the measured frontier of error against time "
-        "(benchmarks/results/frontier_acac.md); own values win |\n"
+        "(benchmarks/results/frontier_acac.md); options that are given take precedence |\n"
     )
 
 
 def with_tables(text: str) -> str:
-    """The text of a page with its tables renewed."""
+    """The text of a page with its tables rewritten."""
     return MARKED.sub(lambda found: f"{found[1]}{table(found[2])}{found[3]}", text)
 
 
 def main(paths: list[str]) -> None:
-    """Renew the tables of pages."""
+    """Rewrite the tables of pages."""
     for path in map(Path, paths):
         path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
 
