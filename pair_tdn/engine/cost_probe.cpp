@@ -29,18 +29,20 @@ struct Sample {
 class RandomGraph {
  public:
   RandomGraph(const Size &size, const ModelMetadata &model, const Evaluator &evaluator)
-      : species_(size.n_owned + size.n_remote), n_owned_(size.n_owned),
-        precision_(evaluator.precision())
+      : precision_(evaluator.precision())
   {
     const auto &known = evaluator.species();
-    for (auto &s : species_) s = known[draw(static_cast<int64_t>(known.size()))];
-    for (int64_t i = 0; i <= size.n_owned; ++i) first_edge_.push_back(i * size.degree);
+    auto &[species, first_edge, neighbor, pair] = buffers_;
+    species.resize(size.n_owned + size.n_remote);
+    for (auto &s : species) s = known[draw(static_cast<int64_t>(known.size()))];
     for (int64_t edge = 0; edge < size.n_owned * size.degree; ++edge) {
-      neighbor_.push_back(static_cast<int32_t>(draw(size.n_owned + size.n_remote)));
-      pair_.push_back(static_cast<int32_t>(species_[edge / size.degree] * model.n_elements() +
-                                           species_[neighbor_.back()]));
+      neighbor.push_back(static_cast<int32_t>(draw(size.n_owned + size.n_remote)));
+      pair.push_back(static_cast<int32_t>(species[edge / size.degree] * model.n_elements() +
+                                          species[neighbor.back()]));
       add_vector(model.cutoff);
     }
+    for (int64_t i = 1; i <= size.n_owned; ++i) first_edge.push_back(i * size.degree);
+    species.resize(size.n_owned);    // a view has those of centers
     single_.assign(vectors_.begin(), vectors_.end());
   }
 
@@ -48,23 +50,14 @@ class RandomGraph {
   {
     const void *vectors = vectors_.data();
     if (precision_ == Precision::FLOAT32) vectors = single_.data();
-    return {.n_owned = n_owned_,
-            .n_edges = static_cast<int64_t>(neighbor_.size()),
-            .species = species_.data(),
-            .first_edge = first_edge_.data(),
-            .neighbor = neighbor_.data(),
-            .pair = pair_.data(),
-            .vectors = vectors,
-            .precision = precision_};
+    return buffers_.view(vectors, precision_);
   }
 
  private:
   std::mt19937 random_{1};
-  std::vector<int64_t> species_, first_edge_;
-  std::vector<int32_t> neighbor_, pair_;
+  NeighborGraph::Buffers buffers_;
   std::vector<double> vectors_;
   std::vector<float> single_;
-  int64_t n_owned_;
   Precision precision_;
 
   int64_t draw(int64_t n) { return static_cast<int64_t>(random_() % n); }

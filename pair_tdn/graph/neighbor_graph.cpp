@@ -24,9 +24,9 @@ NeighborGraph::NeighborGraph(double cutoff, double angstrom, int n_elements, Pre
 
 void NeighborGraph::clear()
 {
-  species_.clear();
-  first_edge_.assign(1, 0);
-  for (auto *buffer : {&neighbor_, &pair_}) buffer->clear();
+  buffers_.species.clear();
+  buffers_.first_edge.assign(1, 0);
+  for (auto *buffer : {&buffers_.neighbor, &buffers_.pair}) buffer->clear();
   for (auto *buffer : {&center_atom_, &neighbor_atom_}) buffer->clear();
   single_vectors_.clear();
   double_vectors_.clear();
@@ -36,10 +36,10 @@ void NeighborGraph::clear()
 /// A fifth more than is needed, so that a few more edges in a later step move nothing.
 void NeighborGraph::reserve(size_t n_edges)
 {
-  if (n_edges <= neighbor_.capacity()) return;
+  if (n_edges <= buffers_.neighbor.capacity()) return;
   const size_t n = n_edges + n_edges / 5;
-  neighbor_.reserve(n);
-  pair_.reserve(n);
+  buffers_.neighbor.reserve(n);
+  buffers_.pair.reserve(n);
   neighbor_atom_.reserve(n);
   if (precision_ == Precision::FLOAT64) double_vectors_.reserve(3 * n);
   else single_vectors_.reserve(3 * n);
@@ -50,12 +50,12 @@ void NeighborGraph::build(const NeighborView &view)
   clear();
   for (int row = 0; row < view.n_centers; ++row) {
     const int i = view.ilist[row];
-    species_.push_back(view.species(i));
+    buffers_.species.push_back(view.species(i));
     center_atom_.push_back(i);
-    reserve(neighbor_.size() + static_cast<size_t>(view.numneigh[i]));
+    reserve(buffers_.neighbor.size() + static_cast<size_t>(view.numneigh[i]));
     if (precision_ == Precision::FLOAT64) add_edges_of(view, i, double_vectors_);
     else add_edges_of(view, i, single_vectors_);
-    first_edge_.push_back(n_edges());
+    buffers_.first_edge.push_back(n_edges());
   }
 }
 
@@ -76,30 +76,36 @@ void NeighborGraph::add_edges_of(const NeighborView &view, int i, std::vector<T>
     if (squared == 0.0) throw OverlapError(i, j);
     const int pair = view.species(i) * n_elements_ + view.species(j);
     if (squared < closest_[pair].squared) closest_[pair] = {squared, {i, j}};
-    neighbor_.push_back(neighbor);
-    pair_.push_back(pair);
+    buffers_.neighbor.push_back(neighbor);
+    buffers_.pair.push_back(pair);
     neighbor_atom_.push_back(j);
     for (const double x : r) vectors.push_back(static_cast<T>(x * angstrom_));
   }
+}
+
+NeighborGraph::View NeighborGraph::Buffers::view(const void *vectors, Precision precision) const
+{
+  return {.n_owned = static_cast<int64_t>(species.size()),
+          .n_edges = static_cast<int64_t>(neighbor.size()),
+          .species = species.data(),
+          .first_edge = first_edge.data(),
+          .neighbor = neighbor.data(),
+          .pair = pair.data(),
+          .vectors = vectors,
+          .precision = precision};
 }
 
 NeighborGraph::View NeighborGraph::view() const
 {
   const void *vectors = double_vectors_.data();
   if (precision_ == Precision::FLOAT32) vectors = single_vectors_.data();
-  return {.n_owned = n_owned(),
-          .n_edges = n_edges(),
-          .species = species_.data(),
-          .first_edge = first_edge_.data(),
-          .neighbor = neighbor_.data(),
-          .pair = pair_.data(),
-          .vectors = vectors,
-          .precision = precision_};
+  return buffers_.view(vectors, precision_);
 }
 
 int64_t NeighborGraph::row_of_edge(int64_t edge) const
 {
-  return std::upper_bound(first_edge_.begin(), first_edge_.end(), edge) - first_edge_.begin() - 1;
+  const auto &first = buffers_.first_edge;
+  return std::upper_bound(first.begin(), first.end(), edge) - first.begin() - 1;
 }
 
 std::array<double, 3> NeighborGraph::vector(int64_t edge) const
@@ -113,9 +119,9 @@ std::array<double, 3> NeighborGraph::vector(int64_t edge) const
 
 double NeighborGraph::memory_usage() const
 {
-  return bytes_of(species_) + bytes_of(first_edge_) + bytes_of(neighbor_) + bytes_of(pair_) +
-         bytes_of(center_atom_) + bytes_of(neighbor_atom_) + bytes_of(single_vectors_) +
-         bytes_of(double_vectors_);
+  return bytes_of(buffers_.species) + bytes_of(buffers_.first_edge) + bytes_of(buffers_.neighbor) +
+         bytes_of(buffers_.pair) + bytes_of(center_atom_) + bytes_of(neighbor_atom_) +
+         bytes_of(single_vectors_) + bytes_of(double_vectors_);
 }
 
 }    // namespace tdn

@@ -84,12 +84,20 @@ class TDN_EXPORT NeighborGraph {
     const void *vectors = nullptr;               ///< (n_edges, 3) angstrom
     Precision precision = Precision::FLOAT64;    ///< of the vectors
   };
+  /// What a view points to, but for the vectors.
+  struct TDN_EXPORT Buffers {
+    std::vector<int64_t> species, first_edge{0};
+    std::vector<int32_t> neighbor, pair;
+
+    /// Valid as long as nothing is added.
+    View view(const void *vectors, Precision precision) const;
+  };
   View view() const;
 
-  int64_t n_owned() const { return static_cast<int64_t>(species_.size()); }
-  int64_t n_edges() const { return static_cast<int64_t>(neighbor_.size()); }
+  int64_t n_owned() const { return static_cast<int64_t>(buffers_.species.size()); }
+  int64_t n_edges() const { return static_cast<int64_t>(buffers_.neighbor.size()); }
   /// Edges of a center: first_edge(row) .. first_edge(row + 1) - 1.
-  int64_t first_edge(int64_t row) const { return first_edge_[row]; }
+  int64_t first_edge(int64_t row) const { return buffers_.first_edge[row]; }
   int64_t row_of_edge(int64_t edge) const;
   /// Engine's index of a center and of an edge's neighbor, which may be a ghost.
   int center_atom(int64_t row) const { return center_atom_[row]; }
@@ -104,8 +112,7 @@ class TDN_EXPORT NeighborGraph {
   double cutoff_ = 0, angstrom_ = 1;
   int n_elements_ = 0;
   Precision precision_ = Precision::FLOAT64;
-  std::vector<int64_t> species_, first_edge_{0};
-  std::vector<int32_t> neighbor_, pair_;
+  Buffers buffers_;
   std::vector<int> center_atom_, neighbor_atom_;
   std::vector<float> single_vectors_;     // of a float32 model,
   std::vector<double> double_vectors_;    // of a float64 model

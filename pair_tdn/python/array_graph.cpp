@@ -60,28 +60,17 @@ ArrayGraph::ArrayGraph(const Integers &species, const Integers &center, const In
   check_size(vectors_, "vectors", n_edges);
   check_indices(center, "center", n_owned, "owned atoms");
   check_indices(neighbor, "neighbor", species.size(), "rows");
-  species_.assign(s, s + n_owned);
-  first_edge_.assign(n_owned + 1, 0);
-  neighbor_.reserve(n_edges);
-  pair_.reserve(n_edges);
+  buffers_.species.assign(s, s + n_owned);
+  auto &first_edge = buffers_.first_edge;
+  first_edge.assign(n_owned + 1, 0);
+  buffers_.neighbor.reserve(n_edges);
+  buffers_.pair.reserve(n_edges);
   for (int64_t e = 0; e < n_edges; ++e) {
-    ++first_edge_[i[e] + 1];
-    neighbor_.push_back(static_cast<int32_t>(j[e]));
-    pair_.push_back(static_cast<int32_t>(s[i[e]] * n_elements + s[j[e]]));
+    ++first_edge[i[e] + 1];
+    buffers_.neighbor.push_back(static_cast<int32_t>(j[e]));
+    buffers_.pair.push_back(static_cast<int32_t>(s[i[e]] * n_elements + s[j[e]]));
   }
-  for (int64_t k = 0; k < n_owned; ++k) first_edge_[k + 1] += first_edge_[k];
-}
-
-NeighborGraph::View ArrayGraph::view() const
-{
-  return {.n_owned = static_cast<int64_t>(species_.size()),
-          .n_edges = static_cast<int64_t>(neighbor_.size()),
-          .species = species_.data(),
-          .first_edge = first_edge_.data(),
-          .neighbor = neighbor_.data(),
-          .pair = pair_.data(),
-          .vectors = vectors_.data(),
-          .precision = precision_};
+  for (int64_t k = 0; k < n_owned; ++k) first_edge[k + 1] += first_edge[k];
 }
 
 }    // namespace tdn

@@ -13,11 +13,10 @@ class ArrayGraph {
              const std::vector<int> &known);
 
   /// Valid as long as this and the arrays.
-  NeighborGraph::View view() const;
+  NeighborGraph::View view() const { return buffers_.view(vectors_.data(), precision_); }
 
  private:
-  std::vector<int64_t> species_, first_edge_;
-  std::vector<int32_t> neighbor_, pair_;
+  NeighborGraph::Buffers buffers_;
   pybind11::array vectors_;
   Precision precision_;
 };
