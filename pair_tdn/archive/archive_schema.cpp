@@ -31,6 +31,7 @@ bool is_weight(std::string_view name)
   const std::string rest(name.substr(block));
   const bool head = name.substr(0, block) == "force_head.";
   const bool embedding = name.substr(0, block) == "embedding.";
+  if (name.substr(0, block) == "pair_term.") return true;
   return is_listed(std::string(name)) || (layer > 0 && is_listed("layers.{k}." + rest)) ||
          ((layer > 0 || head) && is_listed("{attention}." + rest)) ||
          ((layer > 0 || head || embedding) && is_listed("{radial}." + rest));

@@ -26,12 +26,14 @@ inline constexpr const char *LAYERS = "layers";
 inline constexpr const char *SEND = "send";
 inline constexpr const char *UPDATE = "update";
 inline constexpr const char *READOUT = "readout";
+inline constexpr const char *PAIR_TERM = "pair_term";
+inline constexpr const char *PAIR_ENERGY = "pair_energy";
 inline constexpr const char *FORCE_HEAD = "force_head";
 inline constexpr const char *FORCES = "forces";
 // Of format 1.
 inline constexpr const char *FUSED_WEIGHTS = "fused_weights";
 inline constexpr const char *N_KNOTS = "n_knots";
-// Its buffers stay float64 in every precision.
+// Its buffers, and those of the pair term, stay float64 in every precision.
 inline constexpr const char *REFERENCES = "references";
 
 // Fields of the label that every reader needs; all are required.
@@ -67,7 +69,7 @@ inline constexpr const char *WEIGHTS_SHA256 = "weights_sha256";
 inline constexpr const char *WEIGHT_NAMES = "weight_names";
 
 /// Every weight that the fused engine may find.
-inline constexpr std::array<std::string_view, 59> KNOWN_WEIGHTS{
+inline constexpr std::array<std::string_view, 60> KNOWN_WEIGHTS{
     "coupling",
     "cutoff",
     "envelope_power",
@@ -88,6 +90,7 @@ inline constexpr std::array<std::string_view, 59> KNOWN_WEIGHTS{
     "readout.out.bias",
     "references.energies",
     "references.scale",
+    "pair_term.{name}",
     "force_head.project",
     "{attention}.norm.weight",
     "{attention}.norm.bias",

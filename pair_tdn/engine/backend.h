@@ -59,7 +59,10 @@ class Backend {
   virtual void restore_remote(int layer) = 0;
   virtual void update(int layer) = 0;    ///< x_(layer + 1)
   virtual void readout() = 0;            ///< energies and, when recorded, their gradient by x
-  virtual void send_to_head() = 0;       ///< own rows of the direct head
+  /// Adds the model's pair term, if it has one, to the energies and, when recorded, to their
+  /// gradient by the edges.
+  virtual void pair_energy() = 0;
+  virtual void send_to_head() = 0;    ///< own rows of the direct head
   virtual void direct_forces() = 0;
 
   virtual void start_backward() = 0;

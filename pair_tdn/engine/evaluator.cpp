@@ -19,7 +19,7 @@ std::optional<NamedArrays> fused_weights(const ModelArchive &archive,
     auto weights = archive.weights();
     check_size_of_tables(static_cast<int64_t>(options.species.size()), numbers_per_pair(weights),
                          options.precision);
-    tabulate_radial_networks(weights, options.species, archive.metadata().n_elements());
+    tabulate(weights, options.species, archive.metadata().n_elements());
     return weights;
   }
   return script_library("model file '" + archive.file() + "' of archive format 1")

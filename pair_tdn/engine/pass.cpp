@@ -10,6 +10,7 @@ Pass::Pass(Backend &backend, FeatureExchange &exchange, ForceKind kind)
 Evaluation Pass::run(const NeighborGraph::View &graph, int n_threads)
 {
   run_to_head(graph, n_threads);
+  backend_.pair_energy();
   if (plan_.kind != ForceKind::GRADIENT) direct_forces();
   if (plan_.recorded()) backward();
   return backend_.results();

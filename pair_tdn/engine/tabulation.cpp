@@ -1,5 +1,7 @@
 #include "tabulation.h"
 
+#include "hermite_table.h"
+#include "pair_term.h"
 #include "radial_network.h"
 
 #include <algorithm>
@@ -65,31 +67,6 @@ Sources take_sources(WeightTaker &taker, size_t n_elements)
   return {std::move(array.values), static_cast<size_t>(array.shape[1]), by_element};
 }
 
-/// Writes the jets of some knots into a table (n_knots, 3, width), scaled by the spacing.
-void write_rows(const Jets &x, const Sources &sources, size_t neighbor, double spacing,
-                double *table)
-{
-  const double *source = sources.of(neighbor);
-  double scale = 1;
-  for (size_t order = 0; order < 3; ++order, scale *= spacing)
-    for (size_t point = 0; point < x.n; ++point)
-      for (size_t c = 0; c < x.width; ++c)
-        table[(point * 3 + order) * x.width + c] =
-            x.row(order, point)[c] * source[c % sources.width] * scale;
-}
-
-/// The first knot is the Taylor continuation of the second.
-void write_origin(double *table, size_t width)
-{
-  const double *second = table + 3 * width;
-  for (size_t c = 0; c < width; ++c) {
-    const double f = second[c], d = second[width + c], dd = second[2 * width + c];
-    table[c] = f - d + 0.5 * dd;
-    table[width + c] = d - dd;
-    table[2 * width + c] = dd;
-  }
-}
-
 Jets part_of(const Jets &x, size_t begin, size_t end)
 {
   Jets out(end - begin, x.width);
@@ -116,7 +93,7 @@ Array make_tables(const RadialNetwork &network, const Jets &basis, const Knots &
       const auto neighbor = blind ? size_t{0} : static_cast<size_t>(species[slot % n]);
       const auto x = network.behind_first(part_of(inner, begin, std::min(inner.n, begin + BLOCK)),
                                           center, neighbor);
-      write_rows(x, sources, neighbor, knots.spacing,
+      write_rows(x, sources.of(neighbor), sources.width, knots.spacing,
                  out.values.data() + slot * table_size + (begin + 1) * 3 * width);
     }
   for (size_t slot = 0; slot < n * n; ++slot)
@@ -155,7 +132,7 @@ double numbers_per_pair(const NamedArrays &weights)
 {
   const double n_knots = at(weights, "radial.n_knots").values.front();
   const auto &sources = at(weights, "embedding.sources").shape;
-  double numbers = 0;
+  double numbers = numbers_of_pair_term(weights);
   for (const auto &block : blocks_with_networks(weights)) {
     const auto prefix = block + RADIAL;
     const bool sees_elements = weights.contains(prefix + "pair") ||
@@ -166,6 +143,8 @@ double numbers_per_pair(const NamedArrays &weights)
   }
   return numbers;
 }
+
+namespace {
 
 void tabulate_radial_networks(NamedArrays &weights, const std::vector<int> &species, int n_elements)
 {
@@ -186,6 +165,14 @@ void tabulate_radial_networks(NamedArrays &weights, const std::vector<int> &spec
     weights[block + "table"] =
         make_tables(network, basis, knots, embeds ? sources : Sources{}, species);
   }
+}
+
+}    // namespace
+
+void tabulate(NamedArrays &weights, const std::vector<int> &species, int n_elements)
+{
+  tabulate_radial_networks(weights, species, n_elements);
+  tabulate_pair_term(weights, species, n_elements);
 }
 
 }    // namespace tdn

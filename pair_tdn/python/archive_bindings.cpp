@@ -28,7 +28,7 @@ std::map<std::string, py::array_t<double>> fused_weights(const py::bytes &conten
   const tdn::ModelMetadata metadata(std::string(*label), file);
   tdn::verify_weights(records, metadata, file);
   auto weights = tdn::read_weights(records, metadata, file);
-  tdn::tabulate_radial_networks(weights, species, metadata.n_elements());
+  tdn::tabulate(weights, species, metadata.n_elements());
   std::map<std::string, py::array_t<double>> out;
   for (const auto &[name, array] : weights)
     out.emplace(name, py::array_t<double>(array.shape, array.values.data()));

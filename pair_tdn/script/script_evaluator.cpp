@@ -85,7 +85,7 @@ ScriptEvaluator::Results ScriptEvaluator::run(const NeighborGraph::View &graph,
   Results out;
   if (kind != ForceKind::GRADIENT) out.forces = on_host(pass.direct_forces(), dtype_of(precision_));
   if (recorded) out.gradients = on_host(pass.backward(), dtype_of(precision_));
-  out.energies = on_host(pass.energies, at::kDouble);
+  out.energies = on_host(pass.atom_energies(), at::kDouble);
   return out;
 }
 

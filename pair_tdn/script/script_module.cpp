@@ -33,14 +33,14 @@ class MemoryReader : public caffe2::serialize::ReadAdapterInterface {
   std::shared_ptr<const std::string> bytes_;
 };
 
-/// Weights and constants in another precision; reference energies stay float64, they need ten
-/// digits.
+/// Weights and constants in another precision; reference energies and the pair term stay float64.
 void convert(torch::jit::Module &module, at::ScalarType dtype)
 {
-  const std::string kept = std::string(schema::REFERENCES) + ".";
+  const std::string references = std::string(schema::REFERENCES) + ".",
+                    pair_term = std::string(schema::PAIR_TERM) + ".";
   const auto cast = [&](const std::string &name, at::Tensor tensor) {
-    if (tensor.is_floating_point() && name.compare(0, kept.size(), kept) != 0)
-      tensor.set_data(tensor.to(dtype));
+    const bool kept = name.starts_with(references) || name.starts_with(pair_term);
+    if (tensor.is_floating_point() && !kept) tensor.set_data(tensor.to(dtype));
   };
   for (const auto &item : module.named_parameters()) cast(item.name, item.value);
   for (const auto &item : module.named_buffers()) cast(item.name, item.value);

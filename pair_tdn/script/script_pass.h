@@ -52,6 +52,8 @@ struct ScriptGraph {
 struct ScriptModel {
   torch::jit::Module module;
   std::vector<torch::jit::Module> layers;
+
+  bool has(const char *part) const { return module.hasattr(part) && !module.attr(part).isNone(); }
 };
 
 /// One evaluation: verbs in the order of the model, then in reverse.
@@ -76,7 +78,8 @@ struct ScriptPass {
   Tensors feature_gradients;    // summed over segments, floating-point features only
   Tensor embedded;
   std::vector<Layer> layers;
-  Tensor last, energies;    // last is a leaf
+  Tensor last, energies;                 // last is a leaf
+  Tensor pair_vectors, pair_energies;    // of the pair term; a leaf, of the edges
 
   void edge_features()
   {
@@ -117,6 +120,15 @@ struct ScriptPass {
         model.module.get_method(schema::READOUT)({last, graph.species, graph.center}).toTensor();
   }
 
+  /// float64 in every precision.
+  void pair_term()
+  {
+    pair_vectors = leaf(graph.vectors.to(at::kDouble), recorded);
+    const auto distances = pair_vectors.square().sum(-1).clamp_min(1e-12).sqrt();
+    auto term = model.module.attr(schema::PAIR_TERM).toModule();
+    pair_energies = term.get_method(schema::PAIR_ENERGY)({distances, graph.pair}).toTensor();
+  }
+
   void forward()
   {
     edge_features();
@@ -124,6 +136,15 @@ struct ScriptPass {
     Tensor x = embedded;
     for (size_t k = 0; k < model.layers.size(); ++k) x = update(k, x);
     readout(x);
+    if (model.has(schema::PAIR_TERM)) pair_term();
+  }
+
+  /// (n_owned) eV, float64.
+  Tensor atom_energies() const
+  {
+    const auto network = energies.detach();
+    return pair_energies.defined() ? network.index_add(0, graph.center, pair_energies.detach())
+                                   : network;
   }
 
   Tensor direct_forces()
@@ -174,7 +195,11 @@ struct ScriptPass {
     for (; !layers.empty(); layers.pop_back())
       gradient = backward_layer(std::move(layers.back()), gradient);
     pull_back_segment(embedded, gradient, {});
-    return backward_features();
+    const auto by_network = backward_features();
+    if (!pair_energies.defined()) return by_network;
+    const auto by_pairs =
+        pull_back({pair_energies}, {at::ones_like(pair_energies)}, {pair_vectors});
+    return by_network + by_pairs[0].to(by_network.scalar_type());
   }
 };
 

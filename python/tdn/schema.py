@@ -10,6 +10,7 @@ exchanged in between:
     layers.{k}.send(x)                                        -> rows    (n_owned, layer_widths[k])
     layers.{k}.update(x, rows, center, neighbor, pair, features) -> x    (n_owned, d, C)
     readout(x, species, center)                               -> energies (n_owned), eV, float64
+    pair_term.pair_energy(distances, pair)                    -> (n_edges,), eV, all float64           pair term only
     force_head.send(x)                                        -> rows    (n_owned, force_width)      direct forces only
     force_head.forces(x, rows, center, neighbor, pair, features) -> (n_owned, 3), eV/angstrom        direct forces only
     fused_weights(pairs)                  format 1 only: -> Dict[str, Tensor], float64; the whole model rewritten
@@ -39,12 +40,14 @@ LAYERS = "layers"
 SEND = "send"
 UPDATE = "update"
 READOUT = "readout"
+PAIR_TERM = "pair_term"
+PAIR_ENERGY = "pair_energy"
 FORCE_HEAD = "force_head"
 FORCES = "forces"
 # Of format 1: the weights by a method; attribute, int, 0: no tables, the method cannot be called.
 FUSED_WEIGHTS = "fused_weights"
 N_KNOTS = "n_knots"
-# Its buffers stay float64 in every precision: total energies need ten digits, so does readout's result.
+# Its buffers, and those of the pair term, stay float64 in every precision: total energies need ten digits.
 REFERENCES = "references"
 
 # Fields of the label that every reader needs; all are required.
@@ -95,7 +98,7 @@ WEIGHT_NAMES = "weight_names"
 
 #: Every weight that the fused engine may find, see tdn.deployment.fused; another one is refused, so that a new one
 #: needs no new format. {k} is the index of a layer, {attention} layers.{k} or force_head, {radial} one of these or
-#: embedding.
+#: embedding, {name} anything: kinds of pair terms differ, and the engine refuses what it does not read.
 KNOWN_WEIGHTS = (
     "coupling",
     "cutoff",
@@ -117,6 +120,7 @@ KNOWN_WEIGHTS = (
     "readout.out.bias",
     "references.energies",
     "references.scale",
+    "pair_term.{name}",
     "force_head.project",
     "{attention}.norm.weight",
     "{attention}.norm.bias",
@@ -171,4 +175,6 @@ def is_weight(name: str) -> bool:
         forms |= {"{attention}." + rest, "{radial}." + rest}
     if block == "embedding.":
         forms.add("{radial}." + rest)
+    if block == "pair_term.":
+        forms.add("pair_term.{name}")
     return any(form in KNOWN_WEIGHTS for form in forms)

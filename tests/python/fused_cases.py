@@ -40,6 +40,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "cp": {"l_max": 1, "n_channels": 10, "n_heads": 10, "cp_rank": 6},
     "direct": {"l_max": 2, "n_channels": 6, "n_heads": 1, "direct_forces": True},
     "direct softmax": {"l_max": 1, "n_channels": 6, "n_heads": 2, "direct_forces": True, **COMPETING},
+    "zbl": {"l_max": 1, "n_channels": 20, "n_heads": 4, "pair_term": "zbl"},
     "paper": {"setting": "paper"},
     "paper gradient": {"setting": "paper", "direct_forces": False, "forces": "gradient", "l_max": 2, "n_channels": 20},
 }

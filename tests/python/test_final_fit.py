@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,21 @@ class TestScale:
             forces[0] = math.nan
             graphs.append(replace(graph, energy=energy * math.nan if index == 1 else energy, forces=forces))
         assert scale_factor(model, graphs, 3, 1.0, 1.0) == pytest.approx(1.25, abs=1e-12)
+
+    def test_the_pair_term_is_not_scaled(self):
+        """Labels of a model whose scale is another, on crystals so dense that nuclei repel."""
+        model = random_model(ELEMENTS, n_channels=8, n_layers=1, radial_hidden=(8, 8), cutoff=3.5, pair_term="zbl")
+        model.set_references([-3.0, -2.0], 0.6)
+        other = copy.deepcopy(model)
+        other.set_references([-3.0, -2.0], 0.75)
+        graphs = []
+        for atoms in crystals(3):
+            atoms.set_cell(0.8 * atoms.cell, scale_atoms=True)
+            graph = graph_from_atoms(atoms, model.elements, model.cutoff)
+            output, repulsion = other(graph), model.pair_part(graph)
+            assert abs(repulsion.forces).max() > 0.1
+            graphs.append(replace(graph, energy=output.energy.detach(), forces=output.forces.detach()))
+        assert scale_factor(model, graphs, 2, 1.0, 1.0) == pytest.approx(1.25, abs=1e-10)
 
     @pytest.mark.parametrize("weights", [(1.0, 0.0), (20.0, 1.0), (0.0, 1.0)])
     def test_no_other_factor_has_a_lower_loss(self, model, weights):

@@ -16,6 +16,7 @@ from tdn.data.graph import Graph
 from tdn.deployment import DeployedModel, read_label, write_archive
 from tdn.deployment.fused import EagerTwin
 from tdn.deployment.label import make_label
+from tdn.deployment.network import PAIR_TERM_KNOTS
 from tdn.deployment.rewrite import deployable
 from tdn.deployment.tabulate import tabulation
 from tdn.deployment.verify import random_graph
@@ -40,16 +41,19 @@ MODELS = {
     "cp approximate": {"l_max": 1, "cp_rank": 4, "paths": "so3"},
     "direct": {"l_max": 2, "direct_forces": True},
     "separate": {"l_max": 2, "path_weights": "separate", "direct_forces": True},
+    "zbl": {"l_max": 1, "pair_term": "zbl"},
     "paper": {"setting": "paper"},
     "paper gradient": {"setting": "paper", "direct_forces": False, "forces": "gradient", "l_max": 2, "norm": "smooth"},
     "paper cp": {"setting": "paper", "cp_rank": 7, "n_heads": 2},
 }
 
 
-def table_width(config: ModelConfig, name: str) -> int:
-    """Numbers of a knot: a channel has one radial weight, or one for each path."""
+def table_shape(config: ModelConfig, name: str) -> tuple[int, int, int]:
+    """Of a pair, with 33 knots: a channel has one radial weight, or one for each path."""
+    if name.startswith("pair_term."):
+        return PAIR_TERM_KNOTS, 3, 1
     n_weights = n_embedding_weights(config) if name.startswith("embedding.") else n_path_weights(config)
-    return n_weights * config.n_channels
+    return 33, 3, n_weights * config.n_channels
 
 
 def make_model(setting: str = "md", **options: object) -> TDN:
@@ -75,8 +79,10 @@ def model(request) -> TDN:
 
 
 def cluster(model: TDN, seed: int = 0) -> Graph:
-    """A random cluster and, behind it, one atom of each of two elements without edges."""
+    """A random cluster and, behind it, one atom of each of two elements without edges; dense with a pair term."""
     graph = random_graph(model, 16, seed)
+    if model.config.pair_term != "none":
+        graph = replace(graph, vectors=0.7 * graph.vectors)
     species = torch.cat([graph.species, torch.tensor([2, 0])])
     return replace(graph, species=species, batch=torch.zeros_like(species))
 
@@ -195,9 +201,10 @@ class TestRecordOfWeights:
         assert every.keys() == some.keys()
         for name, value in some.items():
             wanted = every[name]
-            if name.endswith("table"):
+            if name.endswith(("table", "reach")):
                 wanted = wanted[[7, 2]] if model.config.smooth else wanted
-                assert wanted.shape == (2 if model.config.smooth else 1, 33, 3, table_width(model.config, name))
+            if name.endswith("table"):
+                assert wanted.shape == (2 if model.config.smooth else 1, *table_shape(model.config, name))
             torch.testing.assert_close(value, wanted, rtol=1e-13, atol=1e-13)
 
     def test_shapes(self, model):

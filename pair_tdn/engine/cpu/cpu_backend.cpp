@@ -104,6 +104,17 @@ template <typename T> class CpuBackend : public Backend {
     set_energies(values);
   }
 
+  void pair_energy() override
+  {
+    const auto &term = state_.weights.pair_term;
+    if (term.empty()) return;
+    double *energies = state_.buffers.energies.data();
+    state_.workers.run([&](int, const fused::Range<T> &range) {
+      term.add(state_.edges, range.begin, range.end, energies);
+      range.lap(fused::GEOMETRY);
+    });
+  }
+
   void send_to_head() override { send(*state_.weights.force_head, state_.input_of(n_layers())); }
 
   void direct_forces() override

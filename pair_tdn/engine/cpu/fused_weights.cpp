@@ -26,6 +26,8 @@ FusedWeights<T>::FusedWeights(const NamedArrays &named, const fused::Kernels<T> 
     force_head = attention_layer("force_head.");
     force_project = p.padded(p.need("force_head.project"));
   }
+  if (named.contains("pair_term.table"))
+    pair_term = PairTables(p.need("pair_term.reach"), p.need("pair_term.table"));
   energy_scale = p.number("references.scale");
   reference_energies = p.need("references.energies").values;
   p.check_all_read();

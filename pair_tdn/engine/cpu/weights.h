@@ -6,6 +6,7 @@
 #include "archive/named_arrays.h"
 #include "errors.h"
 #include "kernels.h"
+#include "pair_tables.h"
 
 #include <deque>
 #include <optional>
@@ -69,6 +70,7 @@ template <typename T> class TDN_EXPORT FusedWeights {
   fused::Readout<T> readout;
   std::optional<fused::Layer<T>> force_head;
   const T *force_project = nullptr;    // (stride)
+  PairTables pair_term;
   double energy_scale = 1;
   std::vector<double> reference_energies;
   /// Whether edges fade out at the cutoff (md); without, an atom without edges has no energy

@@ -99,6 +99,13 @@ class ModelConfig(Settings):
             "how radial networks see two elements: `pair`, `sum`, or `auto`, which is `pair` up to 8 elements (`md`)"
         ),
     ] = "auto"
+    pair_term: Annotated[
+        Literal["none", "zbl"],
+        option(
+            "energy of pairs beside the network (`md`): `zbl` is the repulsion of nuclei by Ziegler, Biersack and "
+            "Littmark, which ends smoothly at the sum of the covalent radii"
+        ),
+    ] = "none"
     avg_degree: Annotated[
         float,
         option(
@@ -139,6 +146,12 @@ class ModelConfig(Settings):
             raise TDNError(
                 "model.attention is 'sigmoid' but setting is 'paper', whose attention is a softmax; set "
                 "attention: softmax, or setting: md"
+            )
+        if self.pair_term != "none" and (self.direct_forces or not self.smooth):
+            cause = "direct_forces is true: a direct head knows no pairs" if self.smooth else "setting is 'paper'"
+            raise TDNError(
+                f"model.pair_term is '{self.pair_term}' but {cause}; set pair_term: none, or use gradient forces of "
+                "setting: md"
             )
         if self.forces == "direct" and not self.direct_forces:
             raise TDNError("model.forces is 'direct' but direct_forces is false; set direct_forces: true")

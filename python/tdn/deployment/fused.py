@@ -22,10 +22,12 @@ Names of the weights; d = (l_max + 1)^2 components, C channels, H heads, linear 
     readout.norm.weight (C)  .bias (C)            readout.hidden.weight (C, C)  .bias (C)
     readout.out.weight (C)  .bias ()
     references.energies (n_elements), .scale ()   eV
+    pair_term.table (n_tables, n_knots, 3, 1)     r times the energy of an edge, eV angstrom, with a pair term
+    pair_term.reach (n_tables)                    angstrom: position of the last knot, where the term ends
     force_head.*                          with direct forces: as a layer up to ``constant``; force_head.project (C)
 
-Tables are (n_tables, n_knots, 3, W C), see ``tdn.deployment.tables``; the envelope multiplies what they give. A channel
-has W = 1 weight, or one for each path (``path_weights: separate``) in the order of ``paths_by_product``; in the
+Other tables are (n_tables, n_knots, 3, W C), see ``tdn.deployment.tables``; the envelope multiplies what they give. A
+channel has W = 1 weight, or one for each path (``path_weights: separate``) in the order of ``paths_by_product``; in the
 embedding, whose first operand is scalar, W_e = l_max + 1.
 """
 
@@ -104,7 +106,20 @@ class EagerTwin:
             edges = self.edge_features(everyone.size(0), center, neighbor, pair_slot, vectors)
             values, isolated = self.readout(self.features(everyone, edges)).split([species.size(0), self.n_elements])
             bound = values - isolated.index_select(0, species)
-        return bound * self.weights["references.scale"] + self.weights["references.energies"].index_select(0, species)
+        energies = bound * self.weights["references.scale"]
+        energies = energies + self.weights["references.energies"].index_select(0, species)
+        return energies.index_add(0, center, self.pair_energies(edges))
+
+    def pair_energies(self, edges: Edges) -> Tensor:
+        """What the pair term adds to the energy of each edge's center, (n_edges,) eV; zeros without one."""
+        energies = torch.zeros_like(edges.distances)
+        if "pair_term.table" not in self.weights:
+            return energies
+        reach = self.weights["pair_term.reach"].index_select(0, edges.table)
+        near = torch.nonzero(edges.distances < reach).squeeze(1)
+        r, slots = edges.distances.index_select(0, near), edges.table.index_select(0, near)
+        by_length = evaluate_table(self.weights["pair_term.table"], slots, r, reach.index_select(0, near)).squeeze(1)
+        return energies.index_add(0, near, by_length / r)
 
     def direct_forces(
         self, species: Tensor, center: Tensor, neighbor: Tensor, pair_slot: Tensor, vectors: Tensor

@@ -1,7 +1,8 @@
 """Values with first and second derivatives by the distance ("jets") of radial bases and networks, by explicit formulas.
 
 A jet is one tensor (3, ...): f, df/dr, d2f/dr2. The classes wrap those of ``tdn.model.radial``, which training uses
-without derivatives. ``pair_tdn/engine/cpu/jets.cpp`` is the twin that makes the tables when an archive is opened.
+without derivatives. ``pair_tdn/engine/jets.cpp`` is the twin that makes the tables when an archive is opened, for pair
+terms ``pair_tdn/engine/pair_term.cpp``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tdn.model.pair_term import ZBL
 from tdn.model.radial import BesselBasis, GaussianBasis, RadialNetwork
 
 
@@ -115,6 +117,28 @@ class RadialJets(nn.Module):
         if net.second_norm is not None:
             x = layer_norm_jets(x, net.second_norm.weight, net.second_norm.bias, net.second_norm.eps)
         return linear_jets(net.silu_scale * silu_jets(x), net.last.weight, net.last.bias)
+
+
+def pair_term_jets(term: ZBL, distances: Tensor, pair: Tensor) -> Tensor:
+    """Jets of r times the energy of a pair term, which stay finite where nuclei meet; by forward-mode differentiation.
+
+    Args:
+        term: of the model.
+        distances: (n,) angstrom, positive, float64.
+        pair: (n,) int64, center * n_elements + neighbor.
+
+    Returns:
+        (3, n) eV angstrom, eV, eV/angstrom.
+    """
+    one = torch.ones_like(distances)
+
+    def value(r: Tensor) -> Tensor:
+        return r * term.pair_energy(r, pair)
+
+    def slope(r: Tensor) -> Tensor:
+        return torch.func.jvp(value, (r,), (one,))[1]
+
+    return torch.stack([value(distances), *torch.func.jvp(slope, (distances,), (one,))])
 
 
 def with_jets(module: nn.Module) -> nn.Module | None:

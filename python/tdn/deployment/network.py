@@ -15,10 +15,15 @@ from torch import Tensor, nn
 
 from tdn.algebra.clebsch_gordan import paths_by_product
 from tdn.config.model import ModelConfig
+from tdn.deployment.jets import pair_term_jets
 from tdn.deployment.tables import hermite_table
 from tdn.model.attention import Attention
 from tdn.model.layers import SIGMOID_SCALE
 from tdn.model.network import Network
+
+#: Of the tables of a pair term, from zero to where it ends: the shortest screening length of the heaviest nuclei is
+#: three intervals long, of those in molecules ten.
+PAIR_TERM_KNOTS = 513
 
 
 class ExportedAttention(nn.Module):
@@ -128,8 +133,23 @@ class DeployedNetwork(Network):
         knots = torch.arange(1, self.n_knots, dtype=torch.float64, device=pairs.device) * spacing
         for name, jets in self.radial_jets(knots, pairs).items():
             weights[name] = hermite_table(jets, spacing)
+        weights.update(self.pair_term_tables(pairs))
         weights.update(self.numbers())
         return {name: weight.detach().to(torch.float64).contiguous() for name, weight in weights.items()}
+
+    def pair_term_tables(self, pairs: Tensor) -> dict[str, Tensor]:
+        """Where the pair term of each pair ends, and r times its energy at knots from zero to there."""
+        if (term := self.pair_term) is None:
+            return {}
+        reach = term.reach.index_select(0, pairs)
+        shares = torch.arange(1, PAIR_TERM_KNOTS, dtype=torch.float64, device=pairs.device) / (PAIR_TERM_KNOTS - 1)
+        spacing = (reach / (PAIR_TERM_KNOTS - 1)).view(-1, 1, 1)
+        distances = torch.outer(reach, shares)
+        jets = pair_term_jets(term, distances.flatten(), pairs.repeat_interleave(PAIR_TERM_KNOTS - 1))
+        return {
+            "pair_term.table": hermite_table(jets.view(3, *distances.shape, 1), spacing),
+            "pair_term.reach": reach,
+        }
 
     def numbers(self) -> dict[str, Tensor]:
         """Constants of the model, float64."""

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 
-def hermite_table(jets: Tensor, spacing: float) -> Tensor:
-    """Jets at the knots but the first, (3, n_tables, n_knots - 1, C) -> table (n_tables, n_knots, 3, C)."""
+def hermite_table(jets: Tensor, spacing: float | Tensor) -> Tensor:
+    """Jets at the knots but the first, (3, n_tables, n_knots - 1, C) -> table (n_tables, n_knots, 3, C).
+
+    The spacing may be one of each table, (n_tables, 1, 1).
+    """
     value, first, second = jets[0], jets[1] * spacing, jets[2] * (spacing * spacing)
     f, d, dd = value[:, :1], first[:, :1], second[:, :1]
     origin = torch.stack([f - d + 0.5 * dd, d - dd, dd])
@@ -28,14 +31,14 @@ def hermite_basis(t: Tensor) -> Tensor:
     return torch.stack(left + right, dim=-1)
 
 
-def evaluate_table(table: Tensor, slots: Tensor, distances: Tensor, cutoff: float) -> Tensor:
+def evaluate_table(table: Tensor, slots: Tensor, distances: Tensor, cutoff: float | Tensor) -> Tensor:
     """Values of tables, differentiable by the distance.
 
     Args:
         table: (n_tables, n_knots, 3, C).
         slots: table of each point, (n,) int64.
         distances: (n,) angstrom, from 0 to the cutoff.
-        cutoff: position of the last knot, angstrom.
+        cutoff: position of the last knot, angstrom; of all tables, or of the table of each point (n,).
 
     Returns:
         (n, C).

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tdn.deployment.network import DeployedNetwork
+from tdn.deployment.network import PAIR_TERM_KNOTS, DeployedNetwork
 from tdn.deployment.safetensors import Arrays
 
 #: In a state of DeployedNetwork: what stands in front of the weights of a radial network.
@@ -25,6 +25,9 @@ def archive_weights(network: DeployedNetwork) -> Arrays:
     weights = {**network.node_weights(), **network.block_weights(), **network.numbers()}
     per_pair = bool(network.smooth and network.embedding.radial.network.pair_embedding.per_pair)
     weights |= radial_weights(network.state_dict(), per_pair)
+    if (term := network.pair_term) is not None:
+        weights |= {f"pair_term.{term.name}.{name}": value for name, value in term.constants().items()}
+        weights["pair_term.n_knots"] = torch.tensor(PAIR_TERM_KNOTS, dtype=torch.float64)
     weights["radial.silu_scale"] = torch.tensor(network.embedding.radial.network.silu_scale, dtype=torch.float64)
     weights["radial.n_knots"] = torch.tensor(network.n_knots, dtype=torch.float64)
     return as_arrays(weights)

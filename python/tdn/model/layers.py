@@ -8,6 +8,7 @@ computed, which changes no result.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,16 @@ from torch.nn import functional as F
 #: 1 / sqrt(E[f(x)^2]) for x ~ N(0, 1): makes activations keep unit second moment (md setting).
 SILU_SCALE = 1.6765324703310907
 SIGMOID_SCALE = 1.8467055342154763
+
+
+class DoublePrecision(nn.Module):
+    """A module whose buffers follow it to another device but stay float64."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DoublePrecision:
+        for name, buffer in self._buffers.items():
+            if buffer is not None:
+                self._buffers[name] = buffer.to(device=fn(buffer).device)
+        return self
 
 
 class SharedLinear(nn.Module):

@@ -6,7 +6,6 @@ Order of operations (published code): node embedding + degree embedding, layers,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +15,8 @@ from torch.nn import functional as F
 from tdn.algebra.spherical_harmonics import spherical_harmonics
 from tdn.config.model import ModelConfig
 from tdn.model.attention import ForceHead, Layer, make_radial_network
-from tdn.model.layers import SILU_SCALE, EquivariantNorm
+from tdn.model.layers import SILU_SCALE, DoublePrecision, EquivariantNorm
+from tdn.model.pair_term import make_pair_term
 from tdn.model.product import make_column, make_coupling
 from tdn.model.radial import make_basis, n_embedding_weights, polynomial_envelope
 
@@ -86,7 +86,7 @@ class Embedding(nn.Module):
         return (degree + F.pad(scalar.unsqueeze(1), [0, 0, 0, dim - 1])) * self.scale
 
 
-class References(nn.Module):
+class References(DoublePrecision):
     """Element reference energies and the energy scale, always float64: total energies have ten digits."""
 
     if TYPE_CHECKING:  # TorchScript cannot read annotations of a class that are text
@@ -99,13 +99,6 @@ class References(nn.Module):
         self.register_buffer("energies", torch.zeros(n_elements, dtype=torch.float64))  # eV
         self.register_buffer("isolated", torch.zeros(n_elements, dtype=torch.float64))  # head's value without neighbors
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))  # eV
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> References:
-        """Follow the module to another device but keep the precision."""
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                self._buffers[name] = buffer.to(device=fn(buffer).device)
-        return self
 
     def forward(self, values: Tensor, isolated: Tensor, species: Tensor) -> Tensor:
         """Head's values (n,), the values of isolated atoms (n_elements,) and species -> atom energies (n,) float64."""
@@ -132,6 +125,7 @@ class Network(nn.Module):
             with torch.no_grad():
                 self.head_out.weight.mul_(0.1)
         self.references = References(config.n_elements, 1.0 if config.smooth else config.avg_n_atoms**-0.5)
+        self.pair_term = make_pair_term(config)
         self.force_head = ForceHead(config) if config.direct_forces else None
 
     @torch.jit.export

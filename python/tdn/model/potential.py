@@ -79,6 +79,10 @@ class Potential(nn.Module):
         self.references.energies.copy_(torch.tensor(energies, dtype=torch.float64))
         self.references.scale.fill_(scale)
 
+    def pair_part(self, graph: Graph) -> Prediction | None:
+        """What of the prediction is a pair term, which the energy scale does not multiply; None without one."""
+        return None
+
     def forward(
         self, graph: Graph, stress: bool = False, training: bool = False, forces: str | None = None
     ) -> Prediction:

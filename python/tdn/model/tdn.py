@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from tdn.config.model import ModelConfig
 from tdn.data.graph import Graph
 from tdn.model.attention import Layer
-from tdn.model.network import Network
+from tdn.model.network import Network, safe_length
 from tdn.model.potential import Potential, with_isolated
+from tdn.model.prediction import Prediction, predict
 
 
 class TDN(Potential):
@@ -47,7 +49,23 @@ class TDN(Potential):
         for layer in cast("Iterable[Layer]", self.network.layers):
             x = layer.update(x, layer.send(x), graph.center, graph.neighbor, pair, features)
         direct = self._direct_forces(x, graph, pair, features) if with_direct else None
-        return self._atom_energies(x, graph), direct
+        energies = self._atom_energies(x, graph)
+        if self.network.pair_term is not None:
+            energies = energies + self._pair_energies(graph, vectors)
+        return energies, direct
+
+    def _pair_energies(self, graph: Graph, vectors: Tensor) -> Tensor:
+        """The pair term of each atom, (n_atoms,) eV, float64."""
+        term = self.network.pair_term
+        assert term is not None
+        energies = term.pair_energy(safe_length(vectors.to(torch.float64)), self.pair_index(graph))
+        return energies.new_zeros(graph.species.size(0)).index_add(0, graph.center, energies)
+
+    def pair_part(self, graph: Graph) -> Prediction | None:
+        """Energies and forces of the pair term alone, which the energy scale does not multiply."""
+        if self.network.pair_term is None:
+            return None
+        return predict(lambda g, vectors, _: (self._pair_energies(g, vectors), None), graph, ("gradient",), self.dtype)
 
     def _atom_energies(self, x: Tensor, graph: Graph) -> Tensor:
         values = self.network.head(x)

@@ -62,7 +62,7 @@ def reference_shift(model: Potential, graphs: Iterable[Graph], batch_size: int) 
 def scale_factor(
     model: Potential, graphs: Iterable[Graph], batch_size: int, energy_weight: float, force_weight: float
 ) -> float:
-    """Factor of the energies above the references, and of their forces, that leaves the least loss (``mse``).
+    """Factor of the network's energies and forces, without references and pair term, of the least loss (``mse``).
 
     Args:
         model: with extensive energies, on the CPU.
@@ -76,11 +76,18 @@ def scale_factor(
     for batch in in_batches(graphs, batch_size):
         graph, output = predict_batch(model, batch, lambda _: False)
         free = composition(batch, len(model.elements)) @ model.references.energies
+        pairs = model.pair_part(graph)
+        if pairs is not None:
+            free = free + pairs.energy
         bound = output.energy.detach().double() - free
         energies.add(bound / graph.sizes, (given(graph.energy) - free) / graph.sizes)
         if with_forces:
             assert output.forces is not None
-            forces.add(output.forces.detach().double(), given(graph.forces))
+            predicted, label = output.forces.detach().double(), given(graph.forces)
+            if pairs is not None:
+                assert pairs.forces is not None
+                predicted, label = predicted - pairs.forces, label - pairs.forces
+            forces.add(predicted, label)
     numerator = energy_weight * energies.mean(energies.product) + force_weight * forces.mean(forces.product)
     denominator = energy_weight * energies.mean(energies.square) + force_weight * forces.mean(forces.square)
     return numerator / denominator if denominator > 0 else 1.0
