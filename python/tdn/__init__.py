@@ -19,7 +19,7 @@ __all__ = ["TDNCalculator", "TDNError", "__version__", "deploy", "evaluate", "lo
 
 __version__ = "0.1.0"
 
-#: Where a name is, which is imported when it is first used.
+#: Module of each name; it is imported when the name is first used.
 _HOMES = {
     "TDNCalculator": "tdn.ase",
     "deploy": "tdn.doors",

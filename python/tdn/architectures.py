@@ -1,4 +1,4 @@
-"""The model of an architecture's settings: the one place that knows all models."""
+"""Builds the model of an architecture from its settings: the only module that knows all models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def model_from_state(config: Settings, state: Mapping[str, Tensor]) -> Potential
 
 @contextmanager
 def default_dtype(name: str) -> Iterator[None]:
-    """New modules get this dtype, constants included (casting them later would keep float32's error)."""
+    """New modules get this dtype, including their constants (casting these later would keep float32's error)."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64 if name == "float64" else torch.float32)
     try:

@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
 
 class NoStressError(TDNError, PropertyNotImplementedError):
-    """Stress of a structure or a model that has none; ASE's own code looks for the second of its bases."""
+    """The structure or the model has no stress; ASE's own code catches the second base class."""
 
 
 class TDNCalculator(Calculator):
     """Energy (eV), per-atom energies, forces (eV/angstrom) and stress (eV/angstrom^3) of a TDN model.
 
     One evaluation gives all properties; they are kept until positions, cell, elements or periodicity change.
-    ``free_energy`` is the energy: there are no electrons at a temperature. Stresses of single atoms are not given:
-    the energy of a message-passing model does not say which atom a part of the stress belongs to.
+    ``free_energy`` equals the energy: there is no electronic temperature. Per-atom stresses are not available: the
+    energy of a message-passing model does not determine to which atom a part of the stress belongs.
 
     Args:
-        model: checkpoint, archive, or a model that is loaded already.
+        model: checkpoint, archive, or a loaded model.
         device: torch device; the model is moved there.
         dtype: ``float32``, ``float64`` or a torch dtype; the model's own when None. Archives have one precision.
         forces: ``gradient`` or ``direct``; the model's default when None.
 
     For an imported model of the published code (energy convention ``per_atom``) the potential energy is the number of
     atoms times the model's per-atom energy, while gradient forces are minus the gradient of the model's raw output,
-    as the published code defines them: they are not the gradient of that potential energy, and the stress belongs to
-    them. Direct forces have no stress.
+    as the published code defines them: they are not the gradient of that potential energy, and the stress is
+    consistent with the forces. Direct forces have no stress.
     """
 
     name = "tdn"
@@ -78,7 +78,7 @@ class TDNCalculator(Calculator):
         vars(self).update(state, _use=RLock())
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
-        """As ASE's; from several threads, one structure after the other."""
+        """As in ASE; calls from several threads are evaluated one after the other."""
         with self._use:
             return super().get_property(name, atoms, allow_calculation)
 
@@ -88,7 +88,7 @@ class TDNCalculator(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
-        """Evaluate; called by ASE when a property is asked for and the structure has changed."""
+        """Evaluate; ASE calls this when a property is requested and the structure has changed."""
         super().calculate(atoms, properties, system_changes)
         structure = self.atoms  # a copy that ASE keeps
         assert structure is not None
@@ -111,20 +111,20 @@ def predict(
     """Evaluate many structures, several at a time: the same numbers as one at a time, in less time.
 
     Args:
-        model: checkpoint, archive, or a model that is loaded already.
+        model: checkpoint, archive, or a loaded model.
         structures: any mixture of molecules, surfaces, crystals and single atoms.
         batch_size: structures evaluated together.
-        device: as of ``TDNCalculator``.
-        dtype: as of ``TDNCalculator``.
-        forces: as of ``TDNCalculator``.
+        device: as in ``TDNCalculator``.
+        dtype: as in ``TDNCalculator``.
+        forces: as in ``TDNCalculator``.
 
     Returns:
-        Copies, in the same order, with all properties of ``TDNCalculator`` stored: ``get_potential_energy()``,
-        ``get_forces()`` and, in structures with three periods, ``get_stress()`` answer at once, and
+        Copies, in the same order, with all properties of ``TDNCalculator`` stored. ``get_potential_energy()``,
+        ``get_forces()`` and, for structures periodic in three directions, ``get_stress()`` return them, and
         ``ase.io.write("results.xyz", ...)`` writes them.
 
     Raises:
-        TDNError: a structure that the model cannot take; the message starts with its number.
+        TDNError: the model cannot evaluate a structure; the message starts with its number.
     """
     return list(predict_each(model, structures, batch_size, device, dtype, forces))
 
@@ -149,7 +149,7 @@ def predict_each(
 
 
 def ready(model: str | Path | Model, device: str, dtype: str | torch.dtype | None) -> Model:
-    """The model, loaded if it is a file, in the asked precision on the device, without the dropout of training."""
+    """The model, loaded if it is a file, in the requested precision on the device, without dropout."""
     compute_serially_after_fork()
     check_device(device)
     loaded = in_precision(load(model) if isinstance(model, str | Path) else model, dtype)
@@ -157,7 +157,7 @@ def ready(model: str | Path | Model, device: str, dtype: str | torch.dtype | Non
 
 
 def in_precision(model: Model, dtype: str | torch.dtype | None) -> Model:
-    """The model in the asked precision; an archive's is fixed when it is deployed."""
+    """The model in the requested precision; that of an archive is fixed when it is deployed."""
     if dtype is None:
         return model
     name = precision(dtype)
@@ -175,7 +175,7 @@ def arrays_of(atoms: Atoms, model: Model) -> GraphArrays:
 
 
 def numbered_arrays(number: int, atoms: Atoms, model: Model) -> GraphArrays:
-    """Edges of one of many structures; a complaint says which."""
+    """Edges of one of many structures; an error names its number."""
     try:
         return arrays_of(atoms, model)
     except TDNError as problem:
@@ -183,7 +183,7 @@ def numbered_arrays(number: int, atoms: Atoms, model: Model) -> GraphArrays:
 
 
 def results_of(model: Model, graphs: Sequence[GraphArrays], forces: str) -> list[dict[str, Any]]:
-    """Results of each structure under ASE's names; stress where there is one. An archive is run without torch."""
+    """Results of each structure under ASE's names; stress if it is defined. An archive is run without torch."""
     if isinstance(model, DeployedModel):
         return model.results(graphs, forces)
     from tdn.batches import batch_results

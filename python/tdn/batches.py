@@ -26,7 +26,7 @@ def predict_batch(
         model: what ``tdn.load`` returns.
         graphs: one or more, in float64.
         stress: whether the stress of the joined graph is wanted.
-        forces: which kind; the model's default when None.
+        forces: kind of forces; the model's default when None.
 
     Returns:
         The joined graph, float64, on the model's device, and the prediction with total energies (see
@@ -40,15 +40,15 @@ def predict_batch(
 
 
 def with_total_energy(output: Prediction, graph: Graph, free_energies: Sequence[float]) -> Prediction:
-    """The prediction of a model with ``energy_convention`` ``per_atom``, with energies of whole structures.
+    """Convert the prediction of a model with ``energy_convention`` ``per_atom`` to energies of whole structures.
 
-    The published model answers with an energy per atom above free atoms. Here it is multiplied by the number of atoms,
-    and the free atoms' energies are added where they are known (models trained here; imported ones do not tell them).
-    Forces stay as the model gives them.
+    The published model predicts an energy per atom above free atoms. It is multiplied by the number of atoms, and the
+    free atoms' energies are added if they are known (they are for models trained here, not for imported ones). Forces
+    are not changed.
 
     Args:
         output: has ``energy`` (n_graphs,) and ``atom_energies`` (n_atoms,), eV.
-        graph: what was evaluated.
+        graph: the evaluated graph.
         free_energies: eV per element of the model, or empty.
     """
     atoms = graph.sizes[graph.batch] * output.atom_energies
@@ -61,7 +61,7 @@ def with_total_energy(output: Prediction, graph: Graph, free_energies: Sequence[
 
 
 def batch_results(model: Model, graphs: Sequence[GraphArrays], forces: str) -> list[dict[str, Any]]:
-    """Results of structures that are evaluated together, under ASE's names; stress where there is one."""
+    """Results of structures that are evaluated together, under ASE's names; stress if it is defined."""
 
     def has_stress(graph: Graph) -> bool:
         return forces != "direct" and bool((given(graph.volume) > 0).any())

@@ -1,4 +1,4 @@
-"""Checkpoints: what makes a model again lies under one key, as plain types, beside what a resumed run needs."""
+"""Checkpoints: the model is stored under one key, as plain types, beside what a resumed run needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Key of the part that ``load_model`` reads.
 KEY = "tdn"
-#: What lies under it.
+#: Entries under that key.
 PARTS = ("format_version", "model_config", "model_state", "training")
 #: Raised with every change that an older reader would misunderstand.
 FORMAT_VERSION = 1
@@ -29,9 +29,9 @@ def pack_model(model: Potential, references: Sequence[float], scale: float, summ
 
     Args:
         model: as it was trained, on energies above the references.
-        references: eV per element, put into the stored weights.
+        references: eV per element, written into the stored weights.
         scale: eV, the model's energy unit.
-        summary: what the model was trained on and its errors.
+        summary: training data and errors of the model.
     """
     model = copy.deepcopy(model)
     model.set_references(references, scale)
@@ -51,7 +51,7 @@ def pack(model: Potential, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Copy made of dictionaries, lists, text and numbers only, which ``weights_only`` loading accepts."""
+    """Copy that contains only dictionaries, lists, text and numbers, which ``weights_only`` loading accepts."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -89,7 +89,7 @@ def load_model(path: str | Path) -> Potential:
 
 
 def load_with_summary(path: str | Path) -> tuple[Potential, dict[str, Any]]:
-    """Model of a checkpoint, and what it was trained on and its errors."""
+    """Model of a checkpoint, and the summary of its training data and errors."""
     from tdn.architectures import model_from_state
     from tdn.config.architectures import stored_config
 
@@ -113,5 +113,5 @@ def save_model(model: Potential, path: str | Path, summary: dict[str, Any], over
 
 
 def training_summary(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint's model was trained on and its errors."""
+    """Training data and errors of a checkpoint's model."""
     return read_checkpoint(path)[KEY]["training"]

@@ -1,4 +1,4 @@
-"""What the user sees of the logger ``tdn``: its lines on standard output, as they are."""
+"""Prints the lines of the logger ``tdn`` on standard output, unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PrintingHandler(logging.Handler):
 
 @contextmanager
 def printed_log() -> Iterator[None]:
-    """Print the lines of the program while the block runs; what a command does, and a script may do."""
+    """Print the lines of the logger while the block runs; commands do this, and scripts may."""
     handler, level, propagates = PrintingHandler(), LOGGER.level, LOGGER.propagate
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""What the energies of a model mean, which forces it has, and its precision."""
+"""Conventions of a model: meaning of its energies, kinds of forces, precision."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from tdn.errors import TDNError
 
-#: Kinds of forces a caller may ask for.
+#: Kinds of forces that a caller may request.
 REQUESTS = ("gradient", "direct", "both")
 
 
 def free_energies(summary: dict[str, Any], elements: Sequence[str], convention: str) -> tuple[float, ...]:
-    """Reference energies (eV) that an energy per atom was trained above: they have no place in its weights."""
+    """Reference energies (eV) above which an energy per atom was trained; the weights do not contain them."""
     known = summary.get("references") if convention == "per_atom" else None
     return tuple(float(known[element]) for element in elements) if known else ()
 
@@ -26,7 +26,7 @@ def precision(dtype: Any) -> str:
 
 
 def check_kind(kind: str, kinds: Sequence[str]) -> None:
-    """Refuse a kind of forces that there is not, or that the model does not have."""
+    """Refuse an unknown kind of forces, or one that the model does not have."""
     if kind not in REQUESTS:
         raise TDNError(f"forces is {kind!r}; use one of {', '.join(REQUESTS)}")
     if kind != "gradient" and "direct" not in kinds:

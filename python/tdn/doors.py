@@ -1,4 +1,4 @@
-"""What ``import tdn`` offers beside ``tdn.load``: the commands ``tdn train``, ``deploy`` and ``evaluate``."""
+"""What ``import tdn`` offers besides ``tdn.load``: the commands ``tdn train``, ``deploy`` and ``evaluate``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run left behind."""
+    """Results of a run."""
 
     folder: Path  #: with checkpoints, log and plots
     checkpoint: Path  #: the best model, for ``tdn.load`` and ``tdn deploy``
-    errors: dict[str, float]  #: of the best model on the validation structures, as ``Evaluation.errors``
+    errors: dict[str, float]  #: of the best model on the validation structures, as in ``Evaluation.errors``
 
 
 def train(
@@ -37,11 +37,11 @@ def train(
     Args:
         config: a YAML file, the same as a mapping (relative paths start in the current folder), or a
             :class:`tdn.config.run.TrainConfig`.
-        resume: go on with an interrupted run.
+        resume: continue an interrupted run.
         overwrite: replace the files of an earlier run.
 
     Raises:
-        TDNError: a wrong option, data that cannot be used, a run folder that exists.
+        TDNError: an option is wrong, the data cannot be used, or the run folder exists.
     """
     from tdn.checkpoints import training_summary
     from tdn.training.run import train as run
@@ -71,12 +71,12 @@ def deploy(
         checkpoint: of ``tdn train`` or ``tdn import-airs``.
         path: the archive, by convention ``NAME.tdn.pt``.
         dtype: ``float32``, ``float64`` or a torch dtype; the checkpoint's when None.
-        structures: to verify on, beside random ones.
+        structures: structures to verify on, besides random ones.
         overwrite: replace an existing file.
         tabulate: allow tables of the radial networks.
 
     Returns:
-        What was verified, all passed.
+        The checks, all passed.
 
     Raises:
         TDNError: the file exists, or a check failed (then nothing is left at ``path``).
@@ -106,10 +106,10 @@ def evaluate(
     """Errors of a model on labeled structures, as ``tdn evaluate`` prints them.
 
     Args:
-        model: checkpoint, archive, or a model that is loaded already.
+        model: checkpoint, archive, or a loaded model.
         data: a path, a mapping with ``path`` and options of its format, a list of these, or a source
             (:func:`tdn.data.source.open_source`).
-        limit: at most so many structures, evenly spread over the data.
+        limit: evaluate at most this many structures, evenly spread over the data.
         batch_size: structures predicted together.
         device: torch device; the model is moved there.
 
@@ -117,7 +117,7 @@ def evaluate(
         ``errors`` (meV, angstrom), and the errors by element and by size of the force.
 
     Raises:
-        TDNError: files that cannot be read, structures without labels or with elements the model does not know.
+        TDNError: files cannot be read, or structures have no labels or elements that the model does not know.
     """
     from tdn.ase import ready
     from tdn.data.source import Source, open_source
@@ -131,7 +131,7 @@ def evaluate(
 
 
 def plain(data: Any) -> Any:
-    """Paths as texts, in lists and mappings too, which ``open_source`` takes."""
+    """Paths as text, also in lists and mappings, as ``open_source`` needs them."""
     if isinstance(data, Path):
         return str(data)
     if isinstance(data, Mapping):

@@ -11,7 +11,7 @@ class TDNError(Exception):
     """Input that cannot be used. The message is one sentence that names the cause, the value and the cure."""
 
 
-#: Packages of the extra ``train``, which running, converting and ASE do without.
+#: Packages of the extra ``train``; running, converting and the ASE calculator do not need them.
 TRAINING_PACKAGES = ("torch", "matplotlib")
 
 
@@ -27,7 +27,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def quoted(value: Any, limit: int = 60) -> str:
-    """Text or a value out of a file, fit for a terminal: escaped as Python writes it, and shortened."""
+    """Text or a value from a file, safe for a terminal: escaped as in Python, and shortened."""
     if isinstance(value, (str, bytes)):
         value = value[: 2 * limit]
     text = " ".join(repr(value).split())
@@ -35,6 +35,6 @@ def quoted(value: Any, limit: int = 60) -> str:
 
 
 def shown(text: str, limit: int = 200) -> str:
-    """Text from elsewhere within a sentence, without quotes: escaped and shortened."""
+    """Foreign text within a sentence, without quotes: escaped and shortened."""
     text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[: 2 * limit])
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

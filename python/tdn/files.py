@@ -1,4 +1,4 @@
-"""Reading and writing model files: nothing unpickled but tensors and plain types, nothing overwritten silently."""
+"""Reading and writing model files: only tensors and plain types are unpickled, nothing is overwritten silently."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from tdn.errors import TDNError, shown
 
-#: Numbers of numpy, which a training loop may note beside its tensors (a loss): loading them runs no code of the file.
+#: numpy scalars, which a training loop may store beside its tensors (a loss): loading them runs no code from the file.
 _SCALAR: Any = np.float64(0.0).__reduce__()[0]
 NUMPY_SCALARS: list[Any] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),  # written with numpy 1
@@ -27,7 +27,7 @@ def read_tensors(path: str | Path, expected: str) -> dict[Any, Any]:
 
     Args:
         path: the file.
-        expected: what to give instead of a file that is none, for the error's sentence.
+        expected: what to give instead of a wrong file, for the error's sentence.
 
     Raises:
         TDNError: the file is missing, unreadable or holds something else.
@@ -40,7 +40,7 @@ def read_tensors(path: str | Path, expected: str) -> dict[Any, Any]:
     try:
         with torch.serialization.safe_globals(NUMPY_SCALARS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch.load raises many kinds for a file that is not a checkpoint
+    except Exception as problem:  # torch.load raises many kinds of errors for a file that is not a checkpoint
         raise TDNError(f"'{path}' cannot be read as a checkpoint ({reason_of(problem)}); give {expected}") from None
     if not isinstance(content, dict):
         raise TDNError(f"'{path}' holds a {type(content).__name__}, not a dictionary of tensors; give {expected}")
@@ -48,7 +48,7 @@ def read_tensors(path: str | Path, expected: str) -> dict[Any, Any]:
 
 
 def reason_of(problem: Exception) -> str:
-    """What torch.load complains of in a few words, with the name of a Python object that it refuses to unpickle."""
+    """The error of torch.load in a few words, with the name of a Python object that it refuses to unpickle."""
     refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(problem))
     if refused:
         return f"it holds a Python object {shown(refused[1])}, not only tensors and plain types"
@@ -56,13 +56,13 @@ def reason_of(problem: Exception) -> str:
 
 
 def first_line(problem: Exception) -> str:
-    """First line of a message from elsewhere, fit for a terminal, or the kind of the exception if it has none."""
+    """First line of a foreign message, safe for a terminal, or the type of the exception if it has none."""
     lines = str(problem).strip().splitlines()
     return shown(lines[0]) if lines else type(problem).__name__
 
 
 def check_target(path: str | Path, overwrite: bool) -> Path:
-    """Refuse to overwrite a file silently, or to work long for a folder that is not there."""
+    """Refuse to overwrite a file silently, or to start long work for a folder that does not exist."""
     path = Path(path)
     if path.exists() and not overwrite:
         raise TDNError(f"'{path}' exists already; choose another name or allow overwriting it (--overwrite)")
@@ -72,7 +72,7 @@ def check_target(path: str | Path, overwrite: bool) -> Path:
 
 
 def write_atomically(content_writer: Callable[[str], Any], path: Path) -> None:
-    """Call ``content_writer(temporary path)`` and put the result in place, so that a stop leaves the old file whole."""
+    """Call ``content_writer(temporary path)`` and put the result in place; an interruption leaves the old file intact."""
     temporary = path.with_suffix(path.suffix + ".part")
     content_writer(str(temporary))
     os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""Models in processes that are forked, as ``multiprocessing`` does on Linux."""
+"""Models in forked processes, which ``multiprocessing`` uses on Linux."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ _forked = False
 
 @cache
 def compute_serially_after_fork() -> None:
-    """Forked processes compute with one thread.
+    """Let forked processes compute with one thread.
 
-    A fork copies no threads, but OpenMP in the copy waits for those that the process had before: an evaluation would
-    never end.
+    A fork copies no threads, but OpenMP in the child waits for those of the parent: an evaluation would never end.
     """
     os.register_at_fork(after_in_child=_after_fork)
 
@@ -27,7 +26,7 @@ def _after_fork() -> None:
 
 
 def engine_threads() -> int:
-    """Threads of an evaluation: one after a fork, else as many as torch takes where it is loaded, else 0 (OpenMP's)."""
+    """Threads of an evaluation: one after a fork, else as many as torch uses if it is loaded, else 0 (OpenMP's)."""
     if _forked:
         return 1
     torch = sys.modules.get("torch")

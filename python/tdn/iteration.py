@@ -1,4 +1,4 @@
-"""Going over many things a few at a time."""
+"""Iteration in batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive items in lists of ``size``, the last one maybe shorter."""
+    """Consecutive items in lists of ``size``; the last list may be shorter."""
     if size < 1:
         raise TDNError(f"the batch size is {size}; give a positive number")
     rest = iter(items)

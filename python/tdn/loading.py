@@ -20,10 +20,10 @@ def load(path: str | Path, device: str = "cpu") -> Model:
 
     Returns:
         A model that is called with a :class:`tdn.data.graph.Graph`: a :class:`tdn.model.TDN`, a baseline
-        (docs/baselines.md) or an archive's; :class:`tdn.model.protocol.Model` says what all of them have.
+        (docs/baselines.md) or that of an archive. :class:`tdn.model.protocol.Model` is their common interface.
 
     Raises:
-        TDNError: missing or unreadable file, a format newer than this package, or no such device.
+        TDNError: the file is missing or unreadable, its format is newer than this package, or the device is missing.
     """
     path = Path(path)
     check_device(device)

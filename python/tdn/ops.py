@@ -1,4 +1,4 @@
-"""The compiled operators (``libtdn_ops``), loaded into torch once; models as TorchScript call them."""
+"""The compiled operators (``libtdn_ops``), loaded into torch once; TorchScript models call them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 @cache
 def load_library() -> None:
-    """Register ``torch.ops.tdn``, compiled first if there are none for this torch.
+    """Register ``torch.ops.tdn``, after compiling them if there are none for this torch.
 
     Raises:
         TDNError: the package was not built, or the operators cannot be compiled.

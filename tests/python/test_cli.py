@@ -151,7 +151,7 @@ class TestMistakes:
     def test_train(self, run_folder, tmp_path, mistake):
         assert "does not exist; give the path of a YAML file" in mistake("train", tmp_path / "none.yaml")
         assert "data file" in mistake("train", write_config(tmp_path))
-        assert "exists; go on with --resume" in mistake("train", run_folder / "train.yaml")
+        assert "exists; continue with --resume" in mistake("train", run_folder / "train.yaml")
         (tmp_path / "train.yaml").write_text("run_dir: run\nmodel:\n  lmx: 2\ndata:\n  train: a.xyz\n")
         sentence = "tdn train: unknown option 'lmx' in model (did you mean 'l_max'?)"
         assert mistake("train", tmp_path / "train.yaml").startswith(sentence)

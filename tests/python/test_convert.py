@@ -75,8 +75,8 @@ class TestConvert:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (("b.dat",), "the ending of 'b.dat' does not say in which form to write; name one of xyz, pubchemqcr"),
-            (("b.dat", "--to", "oc-row"), "unknown form 'oc-row' (did you mean 'oc-rows'?); known are xyz"),
+            (("b.dat",), "the extension of 'b.dat' does not give the format; name one of xyz, pubchemqcr"),
+            (("b.dat", "--to", "oc-row"), "unknown format 'oc-row' (did you mean 'oc-rows'?); known are xyz"),
             (("b.xyz", "--option", "stage"), "--option stage has no value; write it as NAME=VALUE"),
             (("nowhere/b.xyz",), "folder 'nowhere' of the file to write does not exist"),
             (("b.xyz", "--format", "oc"), "graph 0 of a.lmdb is missing"),

@@ -132,7 +132,7 @@ def test_interruption_says_how_to_go_on(tmp_path, monkeypatch):
         return original(module, share)
 
     monkeypatch.setattr(TrainingModule, "training_step", step_with_signal)
-    with pytest.raises(TDNError, match="training was stopped; step 1 is saved; go on with --resume"):
+    with pytest.raises(TDNError, match="training was stopped; step 1 is saved; continue with --resume"):
         start(tmp_path, settings())
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["run"]["batch"] == 1
 

@@ -122,11 +122,11 @@ class TestVirial:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("energy", "3.2 eV", "energy is '3.2 eV', which is no number; write numbers without a unit"),
-        ("energy", True, "energy is True, which is no number"),
+        ("energy", "3.2 eV", "energy is '3.2 eV', which is not a number; write numbers without a unit"),
+        ("energy", True, "energy is True, which is not a number"),
         ("energy", [1.0, 2.0], r"energy is \[1.0, 2.0\], 2 values where one is expected; write one number"),
-        ("energy", "\x1b[2Jx" + 300 * "y", r"energy is '\\x1b\[2Jxyyy.*\.\.\.', which is no number"),
-        ("forces", [["a", "b", "c"]], r"forces is \[\['a', 'b', 'c'\]\], which is no number"),
+        ("energy", "\x1b[2Jx" + 300 * "y", r"energy is '\\x1b\[2Jxyyy.*\.\.\.', which is not a number"),
+        ("forces", [["a", "b", "c"]], r"forces is \[\['a', 'b', 'c'\]\], which is not a number"),
         ("stress", [1.0, 2.0], r"stress is \[1.0, 2.0\], 2 values where 9 \(or 6\) are expected; correct it"),
     ],
 )

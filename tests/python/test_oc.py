@@ -109,7 +109,7 @@ class TestBothForms:
             assert_same(one, other)
 
     def test_energy_is_needed(self, tmp_path, write, name, precision):
-        with pytest.raises(TDNError, match="crystal 0 has no energy, which OC20's forms need; choose other"):
+        with pytest.raises(TDNError, match="crystal 0 has no energy, which OC20's formats need; choose other"):
             write(tmp_path / name, [CatalystEntry(replace(crystal(0), energy=None))])
         assert not (tmp_path / name).exists()
 
@@ -177,7 +177,7 @@ class TestRows:
             (row(numbers="text"), "^row 1 of a.lmdb is malformed"),
             (row(constraints=[{"name": "FixAtoms", "kwargs": {"indices": [9]}}]), "^row 1 of a.lmdb is malformed"),
             (number([1]), "^row 1 of a.lmdb is a list, not a row of ASE"),
-            (number(1)[:-3], "^row 1 of a.lmdb is no compressed JSON"),
+            (number(1)[:-3], "^row 1 of a.lmdb is not compressed JSON"),
         ],
     )
     def test_refused(self, tmp_path, content, message):

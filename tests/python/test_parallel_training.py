@@ -228,7 +228,7 @@ def test_stopped_politely(folder):
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     step = read_checkpoint(last)["run"]["step"]
-    assert errors.splitlines()[-1] == f"tdn train: training was stopped; step {step} is saved; go on with --resume"
+    assert errors.splitlines()[-1] == f"tdn train: training was stopped; step {step} is saved; continue with --resume"
 
 
 def test_processes_end_with_the_command(folder):

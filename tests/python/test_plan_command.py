@@ -141,8 +141,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("{", "is not JSON and so no rate file; make one with"),
-            ("[1]", "is not a JSON object and so no rate file"),
+            ("{", "is not JSON so it is not a rate file; make one with"),
+            ("[1]", "is not a JSON object so it is not a rate file"),
             ("{}", "lacks model, device, threads, dtype, date, edges_per_atom, seconds_fixed, "),
         ],
     )
@@ -154,12 +154,12 @@ class TestMistakes:
     @pytest.mark.parametrize("value", [-1.0, float("nan"), "fast", True, None])
     def test_rate_that_is_no_number(self, tmp_path, value):
         (tmp_path / "r.json").write_text(json.dumps(asdict(RATES) | {"bytes_per_edge": value}))
-        with pytest.raises(TDNError, match=r"has bytes_per_edge = .*, which is no measured value; measure it again"):
+        with pytest.raises(TDNError, match=r"has bytes_per_edge = .*, which is not a measured value; measure it again"):
             read_rates(tmp_path / "r.json")
 
     def test_bandwidth_of_zero(self, tmp_path):
         replace(RATES, bandwidth=0.0).write(tmp_path / "r.json")
-        with pytest.raises(TDNError, match=r"has bandwidth = 0\.0, which is no measured value"):
+        with pytest.raises(TDNError, match=r"has bandwidth = 0\.0, which is not a measured value"):
             read_rates(tmp_path / "r.json")
 
 

@@ -78,7 +78,7 @@ class TestIndex:
     def test_begins_again_if_the_shard_changed_meanwhile(self, shard, monkeypatch):
         monkeypatch.setattr(pubchemqcr_build, "NOTE_EVERY", 1)
         monkeypatch.setattr(pubchemqcr_build.StageWriter, "finish", lambda self: None)
-        with pytest.raises(TDNError, match="is damaged; delete this folder, it is made again"):
+        with pytest.raises(TDNError, match="is damaged; delete this folder; it will be rebuilt"):
             open_source(shard)
         monkeypatch.undo()
         shard.unlink()
@@ -89,7 +89,7 @@ class TestIndex:
         source = open_source(shard)
         snapshots = shard.parent / "Data06.lmdb.index" / "DFT_1st" / "snapshots"
         snapshots.write_bytes(snapshots.read_bytes()[:-8])
-        with pytest.raises(TDNError, match="is shorter than it should be; delete this folder, it is made again"):
+        with pytest.raises(TDNError, match="is shorter than it should be; delete this folder; it will be rebuilt"):
             source[4]
 
     def test_folder_that_cannot_be_written(self, shard, tmp_path, monkeypatch):
@@ -184,7 +184,7 @@ def test_keys_of_neither_format(tmp_path):
         TDNError, match=r"has keys such as b'molecule', which are neither those of PubChemQCR nor of OC20"
     ):
         open_source(tmp_path / "a.lmdb")
-    with pytest.raises(TDNError, match="has the key b'molecule', which is no number of PubChem"):
+    with pytest.raises(TDNError, match="has the key b'molecule', which is not a number of PubChem"):
         open_source({"path": str(tmp_path / "a.lmdb"), "format": "pubchemqcr"})
     write_lmdb(tmp_path / "b.lmdb", [])
     with pytest.raises(TDNError, match="holds no entries; give a file with structures"):

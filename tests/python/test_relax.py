@@ -239,13 +239,13 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("output", "options", "sentence"),
         [
-            ("out.foo", (), "has an ending that ASE writes no structures for; use .xyz"),
+            ("out.foo", (), "has an extension for which ASE writes no structures; use .xyz"),
             ("out.cube", (), "can hold one structure only and there are several"),
             ("none/out.xyz", (), "does not exist; create it first"),
             (
                 "out.xyz",
                 ("--trajectory", "steps.pdb"),
-                "a trajectory named 'steps.pdb' is not possible; use",
+                "'steps.pdb' cannot hold a trajectory; use",
             ),
             ("out.xyz", ("--cell",), "structure 0 of start.xyz: a cell or a space group needs three periods"),
             ("out.xyz", ("--fmax", "-1"), "fmax is -1 eV/angstrom"),

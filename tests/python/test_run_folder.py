@@ -120,7 +120,7 @@ class TestLock:
     @pytest.mark.parametrize("content", ["x", "[1]", '{"host": 1}', "\x00\xff"])
     def test_something_else(self, tmp_path, content):
         (tmp_path / LOCK_FILE).write_text(content)
-        with pytest.raises(TDNError, match="no lock of a run; remove it if no run uses the folder"):
+        with pytest.raises(TDNError, match="which is not the lock of a run; remove it if no run uses the folder"):
             locked_folder(tmp_path).__enter__()
 
     def test_killed_run_resumes(self, folder):
@@ -134,7 +134,7 @@ class TestLock:
         process.kill()
         process.wait(60)
         assert (folder / "run" / LOCK_FILE).exists()
-        with pytest.raises(TDNError, match="exists; go on with --resume"):
+        with pytest.raises(TDNError, match="exists; continue with --resume"):
             start(folder, settings(max_epochs=1))
         start(folder, content, resume=True, stop_after=1)
         assert not (folder / "run" / LOCK_FILE).exists()

@@ -161,7 +161,9 @@ class TestOpening:
             open_source(spec)
 
     def test_folder_without_shards(self, tmp_path):
-        with pytest.raises(TDNError, match=r"is no LMDB file and no folder with \.lmdb or \.aselmdb files; correct"):
+        with pytest.raises(
+            TDNError, match=r"is neither an LMDB file nor a folder with \.lmdb or \.aselmdb files; correct"
+        ):
             open_source(tmp_path)
 
     def test_files_that_are_no_databases(self, tmp_path):
@@ -183,10 +185,12 @@ class TestBrokenDatabases:
             database.write(STRUCTURES[0].to_atoms(), data={"my_forces": [[1, 2, 3]], "my_energy": [1, [2]]})
         source = open_source({"path": tmp_path / "a.db", "energy_key": "my_energy"})
         with pytest.raises(
-            TDNError, match=r"^structure 0 of a\.db: its my_energy is 'high\\x1b\[2J', which is no number"
+            TDNError, match=r"^structure 0 of a\.db: its my_energy is 'high\\x1b\[2J', which is not a number"
         ):
             source[0]
-        with pytest.raises(TDNError, match=r"^structure 1 of a\.db: its my_energy is \[1, \[2\]\], which is no number"):
+        with pytest.raises(
+            TDNError, match=r"^structure 1 of a\.db: its my_energy is \[1, \[2\]\], which is not a number"
+        ):
             source[1]
         with pytest.raises(TDNError, match=r"^structure 1 of a\.db: its forces have shape \(1, 3\), not \(3, 3\)"):
             open_source({"path": tmp_path / "a.db", "forces_key": "my_forces"})[1]

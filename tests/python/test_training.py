@@ -74,7 +74,9 @@ class TestResume:
             for part in ("state_dict", "optimizer_states", KEY, "run"):
                 assert_same(whole[part], resumed[part], part)
 
-    @pytest.mark.parametrize(("stop", "told"), [(7, "step 6 is saved; go on with --resume"), (2, "no step is saved")])
+    @pytest.mark.parametrize(
+        ("stop", "told"), [(7, "step 6 is saved; continue with --resume"), (2, "no step is saved")]
+    )
     def test_interrupted_in_the_middle_of_an_epoch(self, whole_run, tmp_path, monkeypatch, stop, told):
         """The steps of the unfinished epoch are repeated, so that the result is that of the whole run."""
         original = TrainingModule.training_step
@@ -148,7 +150,7 @@ class TestRunFolder:
     def test_existing_run_is_refused_and_left_alone(self, whole_run):
         before = {path: path.read_bytes() for path in (whole_run / "run").iterdir()}
         with pytest.raises(
-            TDNError, match="exists; go on with --resume, replace its files with --overwrite, or change"
+            TDNError, match="exists; continue with --resume, replace its files with --overwrite, or change"
         ):
             start(whole_run, settings())
         assert before == {path: path.read_bytes() for path in (whole_run / "run").iterdir()}
@@ -163,7 +165,7 @@ class TestRunFolder:
     def test_overwrite_with_bad_data_keeps_the_old_run(self, folder):
         start(folder, settings(max_epochs=1))
         (folder / "train.xyz").write_text("broken\n")
-        with pytest.raises(TDNError, match="'broken' stands where the number of atoms is expected"):
+        with pytest.raises(TDNError, match="'broken' is where the number of atoms should be"):
             start(folder, settings(max_epochs=1), overwrite=True)
         assert len(history(folder)) == 1
 

@@ -149,7 +149,7 @@ class TestMalice:
             load_plain(state, "it")
 
     def test_objects_of_numpy(self):
-        with pytest.raises(TDNError, match="numpy data of type 'O8', which are no numbers"):
+        with pytest.raises(TDNError, match="numpy data of type 'O8', which are not numbers"):
             load_plain(pickle.dumps(np.array([{}], dtype=object), 2), "it")
 
     def test_reconstruction_of_another_class(self):
@@ -165,5 +165,5 @@ class TestMalice:
 
     @pytest.mark.parametrize("content", [b"", b"text", pickle.dumps([1, 2, 3])[:-4]])
     def test_broken(self, content):
-        with pytest.raises(TDNError, match=r"^it is no readable pickle \(.+\); give a whole file$"):
+        with pytest.raises(TDNError, match=r"^it is not a readable pickle \(.+\); give a whole file$"):
             load_plain(content, "it")

@@ -127,21 +127,26 @@ class TestRead:
 
 #: What is replaced in the second of three frames, by what, the line (of the file) and the beginning of the sentence.
 GARBAGE = [
-    ("energy=-1.5", 'energy="3.2 eV"', 6, "energy is '3.2 eV', which is no number; write numbers without a unit"),
-    ("energy=-1.5", "energy=****", 6, r"energy is '\*\*\*\*', which is no number"),
-    ("energy=-1.5", "energy=-1.5D+01", 6, r"energy is '-1.5D\+01', which is no number"),
-    ("energy=-1.5", "energy=1_5", 6, "energy is '1_5', which is no number"),
-    ("energy=-1.5", "energy", 6, "energy is 'T', which is no number"),
-    ("energy=-1.5", "energy=", 6, "energy is 'stress=.*', which is no number"),
+    ("energy=-1.5", 'energy="3.2 eV"', 6, "energy is '3.2 eV', which is not a number; write numbers without a unit"),
+    ("energy=-1.5", "energy=****", 6, r"energy is '\*\*\*\*', which is not a number"),
+    ("energy=-1.5", "energy=-1.5D+01", 6, r"energy is '-1.5D\+01', which is not a number"),
+    ("energy=-1.5", "energy=1_5", 6, "energy is '1_5', which is not a number"),
+    ("energy=-1.5", "energy", 6, "energy is 'T', which is not a number"),
+    ("energy=-1.5", "energy=", 6, "energy is 'stress=.*', which is not a number"),
     ("energy=-1.5", "energy=nan", 6, "its energy hold a value that is not a finite number"),
     ("energy=-1.5", "energy=-inf", 6, "its energy hold a value that is not a finite number"),
     ("energy=-1.5", 'energy="1 2"', 6, r"energy is \[1.0, 2.0\], 2 values where one is expected"),
-    ("energy=-1.5", 'energy="_JSON {}"', 6, "energy is {}, which is no number"),
-    ("energy=-1.5", 'energy="_JSON [[1],2]"', 6, r"energy is \[\[1\], 2\], which is no number"),
-    ("energy=-1.5", 'energy="_JSON ' + 5000 * "[" + '"', 6, r"energy is '_JSON \[\[\[\[.*\.\.\.', which is no number"),
-    ("energy=-1.5", "energy=-1.5 energy=2", 6, "energy is given twice, as '-1.5' and as '2'; leave one"),
-    ("energy=-1.5", "energy=\x1b[31m", 6, r"energy is '\\x1b\[31m', which is no number"),
-    ("energy=-1.5", b"energy=\xff\xfe", 6, "energy is '\ufffd\ufffd', which is no number"),
+    ("energy=-1.5", 'energy="_JSON {}"', 6, "energy is {}, which is not a number"),
+    ("energy=-1.5", 'energy="_JSON [[1],2]"', 6, r"energy is \[\[1\], 2\], which is not a number"),
+    (
+        "energy=-1.5",
+        'energy="_JSON ' + 5000 * "[" + '"',
+        6,
+        r"energy is '_JSON \[\[\[\[.*\.\.\.', which is not a number",
+    ),
+    ("energy=-1.5", "energy=-1.5 energy=2", 6, "energy is given twice, as '-1.5' and as '2'; keep one"),
+    ("energy=-1.5", "energy=\x1b[31m", 6, r"energy is '\\x1b\[31m', which is not a number"),
+    ("energy=-1.5", b"energy=\xff\xfe", 6, "energy is '\ufffd\ufffd', which is not a number"),
     ("0 4 0 0 0 4", "0 4 0 0 0", 6, "Lattice is '4 0 0 0 4 0 0 0', not 9 numbers; give three vectors"),
     ("0 4 0 0 0 4", "0 4 0 0 0 x", 6, "Lattice is '4 0 0 0 4 0 0 0 x', not 9 numbers"),
     ("0 4 0 0 0 4", "0 4 0 0 0 nan", 6, "Lattice is '4 0 0 0 4 0 0 0 nan', which is not finite"),
@@ -154,7 +159,7 @@ GARBAGE = [
     ('"T T T"', '"yes no no"', 6, "pbc is 'yes no no'; write three of T and F"),
     ("1 2 3 2 4 5 3 5 6", "1 2 3 4 5 6", 6, r"stress is '1 2 3 4 5 6', 6 values; write all 9 components"),
     ("1 2 3 2 4 5 3 5 6", "1 2 3", 6, r"stress is \[1.0, 2.0, 3.0\], 3 values where 9"),
-    ("1 2 3 2 4 5 3 5 6", "1 2 3 2 4 5 3 5 GPa", 6, "stress is '1 2 3 2 4 5 3 5 GPa', which is no number"),
+    ("1 2 3 2 4 5 3 5 6", "1 2 3 2 4 5 3 5 GPa", 6, "stress is '1 2 3 2 4 5 3 5 GPa', which is not a number"),
     ("1 2 3 2 4 5 3 5 6", "1 2 3 2 4 5 3 5 nan", 6, "its stress hold a value that is not a finite number"),
     ("species:S:1", "species:S", 6, "Properties "),
     ("species:S:1", "species:X:1", 6, "Properties has 'species:X:1'; write name:type:count"),
@@ -163,7 +168,7 @@ GARBAGE = [
     ("species:S:1", "species:S:99999999999", 6, "Properties has 'species:S:99999999999'; write"),
     ("species:S:1", "element:S:1", 6, r"Properties is '.*'; it must have species:S:1 \(or Z:I:1\) and pos:R:3"),
     ("pos:R:3", "position:R:3", 6, "Properties is '.*'; it must have species"),
-    ("pos:R:3:forces:R:3", "pos:R:3:pos:R:3", 6, "Properties names 'pos' twice; leave one"),
+    ("pos:R:3:forces:R:3", "pos:R:3:pos:R:3", 6, "Properties names 'pos' twice; keep one"),
     ("forces:R:3", "forces:R:2:x:R:1", 6, "Properties has forces:R:2; forces are R:3"),
     ("forces:R:3", "forces:R:4", 7, "'Si 0.5 0.25 0 1 2 3' has 7 columns but Properties name 8; correct the line"),
     ("forces:R:3", "forces:S:3", 6, "Properties has forces:S:3; forces are R:3"),
@@ -175,15 +180,15 @@ GARBAGE = [
     ("O 2 2 2", "8 2 2 2", 8, "'8' is no element"),
     ("O 2 2 2", "\x1b[2J 2 2 2", 8, r"'\\x1b\[2J' is no element"),
     ("O 2 2 2", "X 2 2 2", 8, "'X' is no element"),
-    ("O 2 2 2", "O 2 ******** 2", 8, r"pos has '\*\*\*\*\*\*\*\*', which is no number; Fortran writes stars"),
-    ("O 2 2 2", "O 2 1.0D+03 2", 8, r"pos has '1.0D\+03', which is no number; Fortran's exponents D are not read"),
-    ("O 2 2 2", "O 2 1_0 2", 8, "pos has '1_0', which is no number; correct it"),
+    ("O 2 2 2", "O 2 ******** 2", 8, r"pos has '\*\*\*\*\*\*\*\*', which is not a number; Fortran writes stars"),
+    ("O 2 2 2", "O 2 1.0D+03 2", 8, r"pos has '1.0D\+03', which is not a number; Fortran's exponents D are not read"),
+    ("O 2 2 2", "O 2 1_0 2", 8, "pos has '1_0', which is not a number; correct it"),
     ("O 2 2 2", "O 2 nan 2", 8, "pos has 'nan', which is not a finite number"),
-    ("O 2 2 2", "O 2 2,5 2", 8, "pos has '2,5', which is no number"),
+    ("O 2 2 2", "O 2 2,5 2", 8, "pos has '2,5', which is not a number"),
     ("O 2 2 2", "O 2 1e300 2", 6, r"it has a coordinate of 1e\+300 angstrom"),
     ("-1 -2 -3", "-1 -inf -3", 8, "forces has '-inf', which is not a finite number"),
-    ("-1 -2 -3", "-1 T -3", 8, "forces has 'T', which is no number"),
-    ("-1 -2 -3", "-1 0x1A -3", 8, "forces has '0x1A', which is no number"),
+    ("-1 -2 -3", "-1 T -3", 8, "forces has 'T', which is not a number"),
+    ("-1 -2 -3", "-1 0x1A -3", 8, "forces has '0x1A', which is not a number"),
 ]
 
 
@@ -205,13 +210,13 @@ def test_garbage_in_a_field(tmp_path, old, new, line, message):
         ("\n \n", "data file '.*a.xyz' holds no structures"),
         (
             "no number here\n",
-            "structure 0 of a.xyz, line 1: 'no number here' stands where the number of atoms is expected",
+            "structure 0 of a.xyz, line 1: 'no number here' is where the number of atoms should be",
         ),
-        ("-1\n\n", "structure 0 of a.xyz, line 1: '-1' stands where the number of atoms"),
-        ("2.0\n\n", "structure 0 of a.xyz, line 1: '2.0' stands where the number of atoms"),
-        ("1_0\n\n", "structure 0 of a.xyz, line 1: '1_0' stands where the number of atoms"),
-        (b"\xef\xbb\xbf1\n\nCu 0 0 0\n", r"structure 0 of a.xyz, line 1: '\\ufeff1' stands where"),
-        (b"\x00\x01\x02", r"structure 0 of a.xyz, line 1: '\\x00\\x01\\x02' stands where"),
+        ("-1\n\n", "structure 0 of a.xyz, line 1: '-1' is where the number of atoms"),
+        ("2.0\n\n", "structure 0 of a.xyz, line 1: '2.0' is where the number of atoms"),
+        ("1_0\n\n", "structure 0 of a.xyz, line 1: '1_0' is where the number of atoms"),
+        (b"\xef\xbb\xbf1\n\nCu 0 0 0\n", r"structure 0 of a.xyz, line 1: '\\ufeff1' is where"),
+        (b"\x00\x01\x02", r"structure 0 of a.xyz, line 1: '\\x00\\x01\\x02' is where"),
         ("0\n\n", "structure 0 of a.xyz, line 2: it has no atoms; repair or remove the structure"),
         (
             "2\ncomment\nCu 0 0 0\n",
@@ -224,7 +229,7 @@ def test_garbage_in_a_field(tmp_path, old, new, line, message):
         ),
         (
             f"\n{FRAME}{FRAME.replace('2', '1', 1)}",
-            "structure 2 of a.xyz, line 9: 'O 2 2 2 -1 -2 -3' stands where the number of atoms is expected; correct "
+            "structure 2 of a.xyz, line 9: 'O 2 2 2 -1 -2 -3' is where the number of atoms should be; correct "
             "this line, or the number of atoms in line 6, '1'",
         ),
         ("1\n\nCu 0 0 0\nVEC1 1 0\n", "structure 0 of a.xyz, line 4: 'VEC1 1 0' is no cell vector; write VEC1 x y z"),
@@ -235,7 +240,7 @@ def test_garbage_in_a_field(tmp_path, old, new, line, message):
         ),
         (
             "1\nProperties=Z:I:1:pos:R:3\n1.5 0 0 0\n",
-            "structure 0 of a.xyz, line 3: Z has '1.5', which is no whole number",
+            "structure 0 of a.xyz, line 3: Z has '1.5', which is not a whole number",
         ),
         ("1\nProperties=Z:I:1:pos:R:3\n1e30 0 0 0\n", "structure 0 of a.xyz, line 3: Z has '1e30', which is no whole"),
         ("1\nProperties=Z:I:1:pos:R:3\n119 0 0 0\n", "structure 0 of a.xyz, line 3: '119' is no element"),
@@ -309,8 +314,8 @@ class TestCommands:
             assert "structures  12" in capsys.readouterr().out
         for name, message in {
             "traceback_energy/energy_unit": "structure 0 of energy_unit.xyz, line 2: energy is '-42.4585618739 eV'",
-            "frame_number/stars": "which is no number; Fortran writes stars",
-            "frame_number/fortran": "which is no number; Fortran's exponents D are not read",
+            "frame_number/stars": "which is not a number; Fortran writes stars",
+            "frame_number/fortran": "which is not a number; Fortran's exponents D are not read",
             "frame_number/label_species": "structure 0 of label_species.xyz, line 3: 'Si1' is no element",
         }.items():
             assert main(["data", str(faults / f"{name}.xyz")]) == 1

@@ -1,1 +1,1 @@
-"""Clebsch-Gordan tensors, spherical harmonics, CP decompositions and the tensor product made of them."""
+"""Clebsch-Gordan tensors, spherical harmonics, CP decompositions and the tensor product built from them."""

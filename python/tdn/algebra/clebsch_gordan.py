@@ -18,7 +18,7 @@ PATHS = ("o3", "so3")
 
 
 def admissible_paths(l_max: int, paths: str) -> list[tuple[int, int, int]]:
-    """Triples (l1, l2, l3), |l1 - l2| <= l3 <= l1 + l2, all <= ``l_max``; ``o3`` keeps l1 + l2 + l3 even only."""
+    """Triples (l1, l2, l3), |l1 - l2| <= l3 <= l1 + l2, all <= ``l_max``; ``o3`` keeps only even l1 + l2 + l3."""
     if paths not in PATHS:
         raise ValueError(f"paths must be one of {PATHS}, not {paths!r}")
     degrees = range(l_max + 1)
@@ -111,7 +111,7 @@ def paths_by_product(l_max: int, paths: str) -> list[tuple[int, int, int]]:
 
 
 def path_rows(l_max: int, paths: str, normalization: str) -> Tensor:
-    """:func:`coupling_tensor` taken apart by paths, each with the rows k of its own product only.
+    """:func:`coupling_tensor` split into paths, each with only the rows k of its product.
 
     Returns:
         float64, (sum of 2 l3 + 1 over the paths, d, d), paths in the order of :func:`paths_by_product`.

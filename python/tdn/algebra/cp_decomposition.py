@@ -1,8 +1,8 @@
 """CP factors of the coupling tensor: M_kij ~ sum_r output_kr first_ir second_jr (paper, Eq. 3).
 
 The exact ranks below were found numerically; nothing proves that they are minimal. Factors of these ranks are shipped
-in ``cp_factors.npz`` for l_max <= 3, with those of the paper's ranks; other ranks are fitted when first asked for and
-kept in memory. ``python -m tdn.algebra.cp_decomposition`` computes the file again: seconds for each exact rank, two
+in ``cp_factors.npz`` for l_max <= 3, with those of the paper's ranks; other ranks are fitted when first needed and
+kept in memory. ``python -m tdn.algebra.cp_decomposition`` recomputes the file: seconds for each exact rank, two
 minutes for rank 63 at l_max 3. The fit is in ``cp_fit``.
 
 The published code fits in float32 with AdamW on random operands; its factors differ from these.
@@ -28,7 +28,7 @@ EXACT_RANKS = {"o3": (1, 6, 18, 52), "so3": (1, 8, 28, 90)}
 #: Further factors in the file, (paths, l_max, rank): the paper's ranks 7 l_max^2 (28 is above) and another exact one.
 ALSO_SHIPPED = (("so3", 1, 7), ("so3", 2, 30), ("so3", 3, 63))
 CACHE_FILE = Path(__file__).with_name("cp_factors.npz")
-#: Untied fits with more unknowns than this would take minutes; tied ones go on.
+#: Untied fits with more unknowns than this would take minutes and are not tried; tied ones are.
 MAX_UNTIED_UNKNOWNS = 2000
 #: Random starts for each tie; a fit stops at the first exact one.
 N_STARTS = 4
@@ -72,7 +72,7 @@ def cp_factors(l_max: int, rank: int | None = None, paths: str = "o3") -> CPFact
         paths: ``o3`` or ``so3``, see :func:`coupling_tensor`.
 
     Returns:
-        A copy the caller may change. For the ``component`` normalization scale the rows of ``output``.
+        A copy that the caller may change. For the ``component`` normalization scale the rows of ``output``.
 
     Raises:
         TDNError: rank or degree out of range, unknown paths.
@@ -147,7 +147,7 @@ def cache_key(l_max: int, rank: int, paths: str) -> str:
 
 @lru_cache(maxsize=1)
 def read_cache() -> dict[str, Tensor]:
-    """Shipped factors by key; empty while the file is being made."""
+    """Shipped factors by key; empty while the file is being written."""
     if not CACHE_FILE.exists():
         return {}
     with np.load(CACHE_FILE) as file:

@@ -50,8 +50,8 @@ def fit(target: Tensor, columns: Tensor, seed: int, max_iterations: int = 300) -
     Args:
         target: (d, d, d) float64; must have the symmetry that ``columns`` imposes.
         columns: (3, R) from :func:`tied_columns`.
-        seed: of the random start; the same seed repeats the same fit.
-        max_iterations: of Levenberg-Marquardt.
+        seed: seed of the random start; the same seed gives the same fit.
+        max_iterations: limit for Levenberg-Marquardt.
 
     Returns:
         Factors (3, d, R), balanced (the three columns of a term have equal norms), and the relative Frobenius error.
@@ -120,7 +120,7 @@ def levenberg_marquardt(target: Tensor, parameters: Tensor, columns: Tensor, max
                 gain_ratio = (losses[-1] - trial_loss) / max(predicted, 1e-300)
             if gain_ratio > 0:
                 break
-            if damping > 1e12:  # rounding decides the loss: nothing more to gain
+            if damping > 1e12:  # rounding dominates the loss: nothing more to gain
                 return parameters
             damping, growth = damping * growth, 2 * growth
         parameters, residual = trial, trial_residual

@@ -9,12 +9,12 @@ channels only, the coupling tensor M on components only:
     cp      M_kij = sum_r output_kr first_ir second_jr (Eq. 3), hence the Hadamard form (Eq. 4):
             output ((first^T x) o (second^T y))
 
-When the second operand has one channel, the exact form makes one matrix per row, K_ki = sum_j M_kij second_j, and costs
-less than any CP form. Arrays are l-major, see ``components_to_irreps`` for e3nn's layout. Unlike e3nn's products these
-have one weight for all paths and are not multiplied by path or fan-in coefficients besides ``normalization``.
+When the second operand has one channel, the exact form builds one matrix per row, K_ki = sum_j M_kij second_j, and
+costs less than any CP form. Arrays are l-major, see ``components_to_irreps`` for e3nn's layout. Unlike e3nn's products
+these have one weight for all paths and no path or fan-in coefficients besides ``normalization``.
 """
 
-# No postponed annotations: torch.jit.script reads those of the class.
+# No postponed annotations: torch.jit.script reads the annotations of the class.
 import math
 
 import torch
@@ -107,7 +107,7 @@ class CPTensorProduct(nn.Module):
         paths: ``o3`` (parity is a symmetry) or ``so3``.
         normalization: ``component`` (unit-variance operands give a unit-variance product before the weights) or
             ``none`` (plain sum of Wigner 3j symbols).
-        internal_weights: keep one trainable weight for all rows instead of taking them in ``forward``.
+        internal_weights: keep one trainable weight for all rows instead of passing weights to ``forward``.
         factors: CP factors to use instead of fitted ones (for example imported ones); implies ``form="cp"``.
 
     Constants that are exact are rebuilt in float64 on every change of dtype and stay out of the state; approximate CP
@@ -181,7 +181,7 @@ class CPTensorProduct(nn.Module):
         Args:
             first: (n, d, C1).
             second: (n, d, C2).
-            weight: (n, weight_numel), or (1, weight_numel) for all rows; not given with internal weights.
+            weight: (n, weight_numel), or (1, weight_numel) for all rows; None with internal weights.
 
         Returns:
             (n, d, C_out).

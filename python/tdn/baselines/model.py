@@ -22,7 +22,7 @@ class Baseline(Potential):
 
     The energy of an atom is ``E_ref + scale * (value - value of the isolated atom)``, the energy of a structure their
     sum, and forces are minus the gradient of that sum. The code published with the TDN paper trains its SchNet and
-    PaiNN otherwise: the label is the energy divided by the number of atoms, while forces are minus the gradient of
+    PaiNN differently: the label is the energy divided by the number of atoms, while forces are minus the gradient of
     the predicted energy per atom, so that no model can fit both.
     """
 
@@ -43,7 +43,7 @@ class Baseline(Potential):
         return model.eval()
 
     def _run(self, graph: Graph, vectors: Tensor, with_direct: bool) -> tuple[Tensor, Tensor | None]:
-        """Run the network on the atoms of the graph and, behind them, one isolated atom of each element."""
+        """Run the network on the atoms of the graph, followed by one isolated atom of each element."""
         species = with_isolated(graph.species, self.config.n_elements)
         values = self.network(species, graph.center, graph.neighbor, vectors)
         n_atoms = graph.species.size(0)

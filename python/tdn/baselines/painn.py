@@ -25,7 +25,7 @@ def cosine_cutoff(distances: Tensor, cutoff: float) -> Tensor:
 
 
 def network(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
-    """Linear, SiLU, linear; Xavier's weights and no bias at first."""
+    """Linear, SiLU, linear; Xavier initialization with zero biases."""
     layers = nn.Sequential(nn.Linear(n_in, n_hidden), nn.SiLU(), nn.Linear(n_hidden, n_out))
     for layer in (layers[0], layers[2]):
         start(layer)
@@ -33,7 +33,7 @@ def network(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
 
 
 def start(layer: nn.Module) -> None:
-    """First weights of a linear map."""
+    """Initialize the weights of a linear map."""
     assert isinstance(layer, nn.Linear)
     nn.init.xavier_uniform_(layer.weight)
     if layer.bias is not None:
@@ -68,7 +68,7 @@ class Message(nn.Module):
 class Update(nn.Module):
     """Mixes scalars and vectors of each atom.
 
-    ds = a_ss + a_sv <U v, V v> (eq. 9), dv = a_vv U v (eq. 10); the a are one network of s and the length of V v.
+    ds = a_ss + a_sv <U v, V v> (eq. 9), dv = a_vv U v (eq. 10); one network gives the a from s and the length of V v.
     """
 
     def __init__(self, config: PaiNNConfig) -> None:
@@ -93,7 +93,7 @@ class PaiNN(nn.Module):
         super().__init__()
         self.cutoff = config.cutoff
         self.embedding = nn.Parameter(torch.randn(config.n_elements, config.n_channels))
-        # sqrt(2) sin(n pi r / cutoff) / r: the paper's basis but for a factor that the filters learn
+        # sqrt(2) sin(n pi r / cutoff) / r: the paper's basis up to a factor that the filters learn
         self.basis = BesselBasis(config.n_radial, config.cutoff)
         self.messages = nn.ModuleList(Message(config) for _ in range(config.n_layers))
         self.updates = nn.ModuleList(Update(config) for _ in range(config.n_layers))

@@ -1,4 +1,4 @@
-"""SchNet (arXiv 1706.08566) of torch_geometric, on edges that are given: periodic images are edges like others."""
+"""SchNet (arXiv 1706.08566) of torch_geometric, on given edges, so that periodic images are edges like others."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SchNet(nn.Module):
             num_gaussians=config.n_radial,
             cutoff=config.cutoff,
         )
-        # torch_geometric rounds it to the default dtype of the moment; a stored model must not depend on that
+        # torch_geometric rounds it to the current default dtype; a stored model must not depend on that
         self.blocks.distance_expansion.coeff = -0.5 / (config.cutoff / (config.n_radial - 1)) ** 2
         numbers = torch.tensor([ATOMIC_NUMBERS[element] for element in config.elements])
         self.register_buffer("numbers", numbers, persistent=False)

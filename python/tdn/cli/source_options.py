@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--format``, ``--option`` and the names of the labels."""
-    parser.add_argument("--format", help=f"{', '.join(READABLE)} (default: by a look at the file)")
+    parser.add_argument("--format", help=f"{', '.join(READABLE)} (default: detected from the file)")
     parser.add_argument(
         "--option",
         action="append",

@@ -1,4 +1,4 @@
-"""From structure files to the graphs that the model reads.
+"""From files of structures to the graphs that a model reads.
 
 Names are imported when first used: a model that only evaluates graphs needs neither ASE nor a neighbor list.
 """

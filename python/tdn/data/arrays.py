@@ -1,4 +1,4 @@
-"""Atoms and directed edges as numpy arrays: all that an archive's engine reads, without torch."""
+"""Atoms and directed edges as numpy arrays: everything that an archive's engine reads, without torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from tdn.data.neighbors import neighbor_list
 from tdn.errors import TDNError
 
-#: Pairs closer than this are taken for broken input (angstrom); the shortest bond, H2, has 0.74.
+#: Closer pairs are considered broken input (angstrom); the shortest bond, H2, has 0.74.
 TOO_CLOSE = 0.2
 
 
 @dataclass(frozen=True)
 class GraphArrays:
-    """Atoms and edges of one structure; the same fields as of :class:`tdn.data.graph.Graph`, float64."""
+    """Atoms and edges of one structure, with the fields of :class:`tdn.data.graph.Graph`, float64."""
 
     species: NDArray[np.int64]  #: (n_atoms,) index into the model's list of elements
     center: NDArray[np.int64]  #: (n_edges,) index of the receiving atom i, ascending
@@ -38,7 +38,7 @@ def graph_arrays(
     """Edges within the cutoff of atoms (n,), positions (n, 3), a cell (3, 3) and its periodic directions (3,).
 
     Raises:
-        TDNError: for an element that is not in the model, and for overlapping atoms.
+        TDNError: an element is not in the model, or atoms overlap.
     """
     center, neighbor, vectors = neighbor_list(positions, cell, periodic, cutoff)
     check_distances(center, neighbor, vectors)

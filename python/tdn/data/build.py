@@ -1,4 +1,4 @@
-"""One structure to one graph, with labels where the structure carries them."""
+"""From one structure to one graph, with the labels that the structure has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tdn.errors import TDNError, shown
 
 
 def graph_from_atoms(atoms: Atoms, elements: Sequence[str], cutoff: float, labels: bool = False) -> Graph:
-    """Build the graph of one structure of ASE, float64.
+    """Build the graph of an ASE structure, float64.
 
     Args:
         atoms: the structure; energy, forces and stress are taken from its calculator's stored results.
@@ -27,16 +27,16 @@ def graph_from_atoms(atoms: Atoms, elements: Sequence[str], cutoff: float, label
             constraints hold become NaN.
 
     Raises:
-        TDNError: for an element that is not in the model, overlapping atoms, labels that are not numbers.
+        TDNError: an element is not in the model, atoms overlap, or labels are not numbers.
     """
     graph = bare_graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, elements, cutoff)
     return replace(graph, **read_labels(atoms)) if labels else graph
 
 
 def graph_from_structure(structure: Structure, elements: Sequence[str], cutoff: float, labels: bool = True) -> Graph:
-    """Build the graph of one structure of a source, float64; arguments and errors as of :func:`graph_from_atoms`.
+    """Build the graph of one structure of a source, float64; arguments and errors as in :func:`graph_from_atoms`.
 
-    Every complaint starts with the structure's name.
+    Every error starts with the structure's name.
     """
     try:
         graph = bare_graph(structure.numbers, structure.positions, structure.cell, structure.pbc, elements, cutoff)
@@ -93,7 +93,7 @@ def read_labels(atoms: Atoms) -> dict[str, Any]:
 
 
 def structure_labels(structure: Structure) -> dict[str, Any]:
-    """Labels of a structure of a source, as :func:`read_labels`."""
+    """Labels of a structure of a source, as in :func:`read_labels`."""
     if structure.energy is None and structure.forces is None:
         raise TDNError(
             "the structure has neither energy nor forces; name them energy (eV), forces (eV/angstrom) and stress "
@@ -104,7 +104,7 @@ def structure_labels(structure: Structure) -> dict[str, Any]:
 
 
 def labels_of(n_atoms: int, energy: float | None, forces: Any, stress: Any, fixed: np.ndarray | None) -> dict[str, Any]:
-    """Labels as fields of ``Graph``, NaN where they are missing or an atom was held."""
+    """Labels as fields of ``Graph``, NaN for missing labels and held atoms."""
     given = np.full((n_atoms, 3), np.nan) if forces is None else np.array(forces, float)
     if fixed is not None:
         given[fixed] = np.nan

@@ -15,7 +15,7 @@ def convert(source: Source, target: Path, form: str | None = None, overwrite: bo
     Args:
         source: the structures; those of one trajectory or relaxation stay together.
         target: the file.
-        form: format to write (``tdn.data.formats.registry``); by the ending of ``target`` if None.
+        form: format to write (``tdn.data.formats.registry``); given by the extension of ``target`` if None.
         overwrite: replace an existing file.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Structures of ASE from files, and energies above references."""
+"""ASE structures from files, and energies above references."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def read_frames(path: str | Path) -> list[Atoms]:
 
 
 def frame_of_ase(source: XyzSource, index: int) -> Atoms:
-    """A frame as ASE reads it, with everything that stands beside the labels."""
+    """A frame as ASE reads it, with everything besides the labels."""
     source[index]
     (atoms,) = ase.io.read(io.StringIO(source.text(index).rstrip() + "\n"), format="extxyz", index=":")
     return atoms
 
 
 def without_references(graph: Graph, references: Sequence[float]) -> Graph:
-    """Same graph with its energy label above the references.
+    """The same graph with its energy label relative to the references.
 
-    Done once in float64: a total energy of 1e4 eV has only meV left in float32.
+    This is done once in float64: float32 resolves a total energy of 1e4 eV only to meV.
     """
     if graph.energy is None:
         return graph

@@ -1,4 +1,4 @@
-"""The one structure the model reads: atoms and directed edges of one or several structures.
+"""The data that a model reads: atoms and directed edges of one or several structures.
 
 Conventions (written once in ARCHITECTURE.md): edge vector ``r_ij = r_j - r_i + shift @ cell``, i = center (receives),
 j = neighbor (sends); every edge is stored by its center and edges are sorted by center.
@@ -23,7 +23,7 @@ class Graph:
     center: Tensor  #: (n_edges,) int64, index of the receiving atom i, ascending
     neighbor: Tensor  #: (n_edges,) int64, index of the sending atom j
     vectors: Tensor  #: (n_edges, 3) angstrom, r_j - r_i, periodic shift applied
-    batch: Tensor  #: (n_atoms,) int64, index of the structure each atom belongs to, ascending
+    batch: Tensor  #: (n_atoms,) int64, index of the structure of each atom, ascending
     n_graphs: int = 1
     volume: Tensor | None = None  #: (n_graphs,) angstrom^3, zero unless periodic in three directions
     energy: Tensor | None = None  #: (n_graphs,) eV, label
@@ -33,7 +33,7 @@ class Graph:
 
     @property
     def sizes(self) -> Tensor:
-        """Number of atoms of each structure, (n_graphs,) int64; its shape follows from the graph's alone."""
+        """Number of atoms of each structure, (n_graphs,) int64; its shape depends only on those of the graph."""
         ones = torch.ones_like(self.batch)
         return torch.zeros(self.n_graphs, dtype=torch.int64, device=ones.device).index_add(0, self.batch, ones)
 

@@ -1,4 +1,4 @@
-"""Graphs of the structures of a source: kept in memory when they are few, built when asked for when they are many."""
+"""Graphs of the structures of a source: kept in memory if they are few, built on demand if they are many."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tdn.data.source_base import Source
 class GraphSet(Dataset):
     """Labeled graphs of a source, float64, in its order.
 
-    Without ``kept`` graphs, memory does not depend on the number of structures: one is read and built at each call,
-    in whichever process asks. A negative index ``~i`` gives structure ``i`` without labels, which fills a share of a
-    batch that has no structure.
+    Without ``kept`` graphs, memory does not depend on the number of structures: each call reads and builds one, in any
+    process. A negative index ``~i`` gives structure ``i`` without labels, for a process whose share of a batch has no
+    structure.
     """
 
     source: Source
     elements: tuple[str, ...]
     cutoff: float  #: angstrom
-    references: Sequence[float] | None = None  #: eV by element; the energies of the graphs are above them
+    references: Sequence[float] | None = None  #: eV by element; energies of the graphs are relative to them
     kept: list[Graph] | None = None  #: every graph, with energies as in the source
 
     def __len__(self) -> int:
@@ -51,11 +51,11 @@ class GraphSet(Dataset):
         return graph_from_structure(self.source[index], self.elements, self.cutoff)
 
     def above(self, references: Sequence[float] | None) -> GraphSet:
-        """The same graphs with energies above other references."""
+        """The same graphs with energies relative to other references."""
         return replace(self, references=references)
 
     def keep_if_small(self, limit: float) -> GraphSet:
-        """The same set with all graphs in memory if they take no more than ``limit`` bytes, by a guess from a few."""
+        """The same set with all graphs in memory if, estimated from a few, they take at most ``limit`` bytes."""
         n = len(self)
         few = [self.original(index) for index in spread(n, 32)]
         if sum(size_of(graph) for graph in few) / max(len(few), 1) * n > limit:
@@ -64,12 +64,12 @@ class GraphSet(Dataset):
         return replace(self, kept=few if n == len(few) else [self.original(index) for index in indices])
 
     def edge_counts(self) -> list[int] | None:
-        """Number of edges of each structure, where all graphs are in memory."""
+        """Number of edges of each structure, if all graphs are in memory."""
         return None if self.kept is None else [len(graph.center) for graph in self.kept]
 
 
 def spread(n: int, limit: int) -> list[int]:
-    """At most ``limit`` of the numbers 0 .. n - 1, evenly spread, all of them if there are no more."""
+    """At most ``limit`` of the numbers 0 .. n - 1, evenly spread."""
     return list(range(n)) if n <= limit else np.linspace(0, n - 1, limit).astype(int).tolist()
 
 

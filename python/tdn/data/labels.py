@@ -1,4 +1,4 @@
-"""Which names in a file mean which label: the one place that knows, for every format whose names are free."""
+"""Which names in a file mean which label, for every format whose names are free."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tdn.errors import TDNError, quoted
 
 @dataclass(frozen=True)
 class LabelKeys:
-    """Names under which a file has the labels."""
+    """Names of the labels in a file."""
 
-    energy: str = "energy"  #: eV, of all atoms together
+    energy: str = "energy"  #: eV, total
     forces: str = "forces"  #: eV/angstrom
     #: eV/angstrom^3, tension positive; a name with "virial" in it is read as W = -stress x volume in eV
     stress: str = "stress"
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LabelKeys:
-        """Keys of the options ``energy_key``, ``forces_key``, ``stress_key``, where they are given."""
+        """Keys from the options ``energy_key``, ``forces_key``, ``stress_key``, as far as they are given."""
         for option in KEY_OPTIONS:
             if not isinstance(options.get(option, ""), str) or options.get(option) == "":
                 raise TDNError(f"{option} is {quoted(options[option])}; give the name that the label has in the file")
@@ -41,7 +41,7 @@ DEFAULT_KEYS = LabelKeys()
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of a structure, None where it has none."""
+    """Labels of a structure; a missing one is None."""
 
     energy: float | None = None
     forces: NDArray[np.float64] | None = None
@@ -52,14 +52,14 @@ def read_labels(values: Mapping[str, Any], keys: LabelKeys, cell: NDArray[np.flo
     """Labels among named values.
 
     Args:
-        values: everything that a file holds of a structure, by name.
+        values: everything in a file about a structure, by name.
         keys: the names to read.
         cell: rows are cell vectors, angstrom; a virial is divided by its volume.
-        periodic: in three directions; only then a stress is defined.
+        periodic: periodic in three directions; only then is a stress defined.
 
     Raises:
-        TDNError: a label is no number, or a stress has neither six nor nine components; the sentence begins with the
-            name of the label, for the caller to say whose it is.
+        TDNError: a label is not a number, or a stress has neither six nor nine components; the sentence begins with the
+            name of the label, for the caller to prefix the structure.
     """
     energy, forces = (values.get(name) for name in (keys.energy, keys.forces))
     stress = values.get(keys.stress) if periodic else None
@@ -77,7 +77,7 @@ def numbers(value: Any, name: str) -> NDArray[np.float64]:
     except ValueError:  # lists of different lengths
         array = np.array(None)
     if array.dtype.kind not in "iuf":
-        raise TDNError(f"{name} is {quoted(value)}, which is no number; write numbers without a unit")
+        raise TDNError(f"{name} is {quoted(value)}, which is not a number; write numbers without a unit")
     return np.array(array, dtype=np.float64)
 
 
@@ -90,7 +90,7 @@ def scalar(value: Any, name: str) -> float:
 
 
 def stress_of(value: Any, keys: LabelKeys, volume: float) -> NDArray[np.float64]:
-    """Stress (3, 3) from a stress or, where the name says so, a virial W = -stress x volume."""
+    """Stress (3, 3) from a stress or, if the name says so, a virial W = -stress x volume."""
     array = numbers(value, keys.stress)
     if array.size not in (6, 9):
         raise TDNError(f"{keys.stress} is {quoted(value)}, {array.size} values where 9 (or 6) are expected; correct it")

@@ -1,4 +1,4 @@
-"""A source whose structures were all read once and stay in memory."""
+"""A source whose structures are all read once and kept in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tdn.elements import SYMBOLS
 
 
 class Loaded(Source):
-    """Structures of a source, read when this is made; they go to worker processes as they are."""
+    """Structures of a source, read at construction and pickled to worker processes."""
 
     def __init__(self, source: Source):
         names = ", ".join(source.file_names)
@@ -30,7 +30,7 @@ class Loaded(Source):
 
     @property
     def file_names(self) -> list[str]:
-        """Names of the files it was read from."""
+        """Names of the source's files."""
         return self._file_names
 
     @property
@@ -39,7 +39,7 @@ class Loaded(Source):
         return self._left_out
 
     def unread_labels(self) -> UnreadLabels:
-        """Those of the source."""
+        """Unread labels of the source."""
         return self._unread
 
     def fingerprint(self) -> str:

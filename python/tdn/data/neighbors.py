@@ -1,4 +1,4 @@
-"""Directed edges within the cutoff, by vesin: all periodic images, any cell, periodic in any set of directions."""
+"""Directed edges within the cutoff, from vesin: all periodic images, any cell, any set of periodic directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tdn.errors import TDNError
 def neighbor_list(
     positions: ArrayLike, cell: ArrayLike, periodic: ArrayLike, cutoff: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Every ordered pair closer than the cutoff, images of one atom with itself included, sorted by center.
+    """Every ordered pair closer than the cutoff, including an atom and its own images, sorted by center.
 
     Args:
         positions: angstrom, shape ``(n_atoms, 3)``; atoms may lie outside of the cell.

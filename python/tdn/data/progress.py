@@ -1,4 +1,4 @@
-"""How far a long pass over data is: a bar on a terminal, a line now and then elsewhere, nothing for what is quick."""
+"""Progress of a long pass over data: a bar on a terminal, occasional lines elsewhere, nothing for a short pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Seconds between two lines where there is no terminal; a shorter pass prints nothing.
+#: Seconds between two lines without a terminal; a shorter pass prints nothing.
 INTERVAL = 20.0
 
 
@@ -17,8 +17,8 @@ def tracked(items: Iterable[T], total: int, what: str, done: int = 0) -> Iterato
     """The items, with progress on standard error.
 
     Args:
-        items: passed through.
-        total: number of items, those done before included.
+        items: passed through unchanged.
+        total: number of items, including those done before.
         what: what is being done, for instance "indexing Data06.lmdb".
         done: items that an earlier pass did.
     """

@@ -1,4 +1,4 @@
-"""Sources of structures: joined, cut, and opened from what a user writes (a path, a list, a mapping with options)."""
+"""Sources of structures: joining, cutting, and opening what a user writes (a path, a list, a mapping with options)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Concatenation(Source):
         return tuple(sorted(found, key=SYMBOLS.index))
 
     def get_groups(self) -> NDArray[np.int64] | None:
-        """Groups of all sources with different numbers; a structure without a group is one of its own."""
+        """Groups of all sources with different numbers; a structure without a group becomes a group by itself."""
         groups = [source.get_groups() for source in self.sources]
         if all(group is None for group in groups):
             return None
@@ -94,11 +94,11 @@ class Subset(Source):
 
     @property
     def left_out(self) -> dict[str, int]:
-        """What the source left out; what the subset does not choose is not counted."""
+        """What the source left out; structures outside the subset are not counted."""
         return self.source.left_out
 
     def unread_labels(self) -> UnreadLabels:
-        """Those of the source."""
+        """Unread labels of the source."""
         return self.source.unread_labels()
 
     def fingerprint(self) -> str:
@@ -124,11 +124,11 @@ def open_source(
     Args:
         spec: a path, a list of such specs, or a mapping with ``path``, optionally ``format`` (a name in
             ``tdn.data.formats.registry``; guessed from the file if not given) and the options of the format.
-        resolve: makes a path of a text, for instance one relative to a configuration's folder.
-        options: options of the format where a spec does not give its own.
+        resolve: converts a text to a path, for instance relative to a configuration's folder.
+        options: options of the format, unless a spec gives its own.
 
     Raises:
-        TDNError: an unknown format or option, a file that does not exist or that the format's reader refuses.
+        TDNError: the format or an option is unknown, or the file does not exist or cannot be read.
     """
     if isinstance(spec, (str, Path)):
         return open_path(resolve(str(spec)), None, dict(options or {}))
@@ -145,7 +145,7 @@ def open_source(
 
 
 def open_path(path: Path, format_name: str | None, options: dict[str, Any]) -> Source:
-    """Open one path in a format that is given or guessed."""
+    """Open one path; its format is given or guessed."""
     if not path.exists():
         raise TDNError(f"data file '{path}' does not exist; correct the path (environment variables are expanded)")
     return opener_of(path, format_name, options)(path, **options)

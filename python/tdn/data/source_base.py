@@ -1,4 +1,4 @@
-"""Where structures come from: one interface for every kind of file, with random access, and read when asked for.
+"""The interface of every kind of file with structures: random access, read on demand.
 
 A source may be pickled to worker processes and survives a fork: files are opened when first used in a process.
 """
@@ -46,7 +46,7 @@ class Source(ABC):
 
     @property
     def left_out(self) -> dict[str, int]:
-        """What the files hold and this source does not give: reason and count."""
+        """Contents of the files that this source leaves out: reason and count."""
         return {}
 
     def unread_labels(self) -> UnreadLabels:
@@ -54,11 +54,11 @@ class Source(ABC):
         return UnreadLabels()
 
     def get_groups(self) -> NDArray[np.int64] | None:
-        """Trajectory of each structure, shape ``(len,)``, for splits; None where structures are independent."""
+        """Trajectory of each structure, shape ``(len,)``, for splits; None if structures are independent."""
         return None
 
     def elements(self) -> tuple[str, ...]:
-        """Chemical symbols that occur, by atomic number; reads every structure unless a source knows them."""
+        """Chemical symbols that occur, by atomic number; reads every structure unless the source knows them."""
         found: set[int] = set()
         for structure in self:
             found.update(np.unique(structure.numbers).tolist())
@@ -72,7 +72,7 @@ class Source(ABC):
 
 
 def locate(ends: Sequence[int], index: int) -> tuple[int, int]:
-    """Part that holds an item and the item's place in it; ``ends`` are the running sums of the parts' lengths."""
+    """Part that holds an item, and the item's index in it; ``ends`` are the running sums of the parts' lengths."""
     part = bisect_right(ends, index)
     return part, index - (ends[part - 1] if part else 0)
 
@@ -91,6 +91,6 @@ def hashed(*parts: Any) -> str:
 
 
 def stamp(path: str | Path) -> list[Any]:
-    """Name, size and time of change of a file: what tells, cheaply, that it is another."""
+    """Name, size and time of change of a file: a cheap way to detect that it has changed."""
     found = os.stat(path)
     return [Path(path).name, found.st_size, found.st_mtime_ns]

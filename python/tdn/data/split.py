@@ -1,4 +1,4 @@
-"""Cuts of a source into parts, by trajectory where there are some: snapshots of one relaxation resemble each other."""
+"""Splits of a source, by trajectory if it has them, because snapshots of one relaxation resemble each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tdn.data.source import Source, Subset
 from tdn.errors import TDNError
 
-#: Seed and ratios (train, valid) with which results on PubChemQCR were published: subset of one shard, and the whole.
+#: Seed and ratios (train, valid) of the published results on PubChemQCR: for a subset of one shard, and for the whole.
 PUBLISHED_SEED = 42
 SUBSET_RATIOS = (0.6, 0.2)
 FULL_RATIOS = (0.8, 0.1)
@@ -18,7 +18,7 @@ PARTS = ("train", "valid", "test")
 
 
 def split_source(source: Source, fraction: float, seed: int = 0) -> tuple[Source, Source]:
-    """Training and validation part; no trajectory is in both.
+    """Training and validation parts; no trajectory is in both.
 
     Args:
         source: structures; those of one group (``source.get_groups()``) stay together.

@@ -1,4 +1,4 @@
-"""One structure with its labels in plain numpy: what every source of data gives, whatever its files look like."""
+"""One structure with its labels in plain numpy, as every source of data gives it, whatever its file format."""
 
 from __future__ import annotations
 
@@ -15,39 +15,41 @@ from tdn.errors import TDNError
 if TYPE_CHECKING:
     from ase import Atoms
 
-#: Longest coordinate, angstrom: what is beyond it is no structure of atoms, and no neighbor list counts such boxes.
+#: Largest coordinate, angstrom: larger ones are not a structure of atoms, and neighbor lists cannot handle such boxes.
 LARGEST = 1e7
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Atoms, cell and labels; a label that the data does not have is None."""
+    """Atoms, cell and labels; a missing label is None."""
 
     numbers: NDArray[np.int64]  #: (n_atoms,) atomic numbers
     positions: NDArray[np.float64]  #: (n_atoms, 3) angstrom
-    cell: NDArray[np.float64]  #: (3, 3) angstrom, rows are cell vectors, zero where there is none
+    cell: NDArray[np.float64]  #: (3, 3) angstrom, rows are cell vectors, zero for a missing one
     pbc: NDArray[np.bool_]  #: (3,)
-    energy: float | None = None  #: eV, of all atoms together
+    energy: float | None = None  #: eV, total
     forces: NDArray[np.float64] | None = None  #: (n_atoms, 3) eV/angstrom
-    stress: NDArray[np.float64] | None = None  #: (3, 3) eV/angstrom^3, tension positive; only with three periods
-    fixed: NDArray[np.bool_] | None = None  #: (n_atoms,) atoms that were held: their forces are no labels
+    stress: NDArray[np.float64] | None = (
+        None  #: (3, 3) eV/angstrom^3, tension positive; only if periodic in three directions
+    )
+    fixed: NDArray[np.bool_] | None = None  #: (n_atoms,) atoms that were held: their forces are not labels
     tags: NDArray[np.int64] | None = None  #: (n_atoms,) OC20, OC22: 0 below the surface, 1 surface, 2 adsorbate
-    name: str = "structure"  #: where it comes from, for messages: "structure 3 of water.xyz"
+    name: str = "structure"  #: its origin, for messages: "structure 3 of water.xyz"
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     @classmethod
     def from_atoms(cls, atoms: Atoms, name: str = "structure", keys: LabelKeys = DEFAULT_KEYS) -> Structure:
-        """Structure of ASE, labels from the stored results of its calculator, fixed atoms from its constraints.
+        """From an ASE structure, with labels from its calculator's stored results and fixed atoms from its constraints.
 
         Args:
             atoms: the structure.
-            name: where it comes from, for messages.
+            name: its origin, for messages.
             keys: names of the labels among the results, ``atoms.arrays`` and ``atoms.info``.
 
         Raises:
-            TDNError: a wrong shape, a value that is not finite or an unknown element; the message starts with ``name``.
+            TDNError: a shape is wrong, a value is not finite or an element is unknown; the message starts with ``name``.
         """
         cell = np.array(atoms.cell.array, dtype=np.float64)
         try:
@@ -68,7 +70,7 @@ class Structure:
         ).checked()
 
     def to_atoms(self) -> Atoms:
-        """Structure of ASE with the labels as results of a single-point calculator."""
+        """As an ASE structure with the labels as results of a single-point calculator."""
         from ase import Atoms
         from ase.calculators.singlepoint import SinglePointCalculator
         from ase.constraints import FixAtoms
@@ -93,7 +95,7 @@ class Structure:
         return self
 
     def problem(self) -> str | None:
-        """What is wrong with it in a few words, None if nothing is."""
+        """What is wrong with the structure in a few words, None if nothing is."""
         n_atoms = len(self.numbers)
         if n_atoms == 0:
             return "it has no atoms"
@@ -131,7 +133,7 @@ class Structure:
 
 
 def named_values(atoms: Atoms) -> dict[str, Any]:
-    """Everything that a structure of ASE carries, by name; of a database its key-value pairs and data too."""
+    """Everything in an ASE structure by name, including key-value pairs and data of a database row."""
     values: dict[str, Any] = {}
     for part in (atoms.info.get("data"), atoms.info.get("key_value_pairs")):
         values.update(part if isinstance(part, dict) else {})

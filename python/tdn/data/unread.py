@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from tdn.data.labels import LabelKeys
 from tdn.errors import shown
 
-#: What a name says that belongs to a label without being one.
+#: Parts of names that belong to a label without being one.
 _NO_LABEL = re.compile(r"unit|weight|kinetic|sigma|error|fermi|gap|hull|cutoff|zero_?point|stresses|energies")
 _ENERGIES = ("e", "etot", "e_tot", "e0", "toten", "u0", "enthalpy")
-#: Names that a note lists.
+#: Number of names that a note lists.
 MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
 class UnreadLabels:
-    """How many structures have what."""
+    """Number of structures with each unread name."""
 
     found: Counter[tuple[str, str]] = field(default_factory=Counter)  #: option that would read it, and its name
     energies: Counter[str] = field(default_factory=Counter)  #: names of energies in structures that have no energy
-    nameless: int = 0  #: structures of plain XYZ with columns beside the positions
+    nameless: int = 0  #: structures of plain XYZ with columns besides the positions
 
     def __add__(self, other: UnreadLabels) -> UnreadLabels:
         return UnreadLabels(self.found + other.found, self.energies + other.energies, self.nameless + other.nameless)
@@ -54,7 +54,7 @@ def most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def looks_like(name: str, width: int) -> str | None:
-    """Option that would read a name, None if it does not look like a label; ``width``: columns for each atom, or 0."""
+    """Option that would read a name, None if it does not look like a label; ``width``: columns per atom, or 0."""
     plain = name.lower()
     if _NO_LABEL.search(plain):
         return None
@@ -68,7 +68,7 @@ def looks_like(name: str, width: int) -> str | None:
 def unread_in(
     entries: Iterable[str], columns: Mapping[str, int], keys: LabelKeys, count: int = 1, nameless: bool = False
 ) -> UnreadLabels:
-    """What is not read of structures with the same names.
+    """Unread labels of structures with the same names.
 
     Args:
         entries: names of values of the whole structure.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tdn.data.graph import Graph, given
 
-#: Bounds of the ranges of |F| of the labels, eV/angstrom: half decades, each with its lower bound.
+#: Bounds of the ranges of the labels' |F|, eV/angstrom: half decades, each including its lower bound.
 FORCE_BOUNDS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 RANGES = tuple(
     f"{low:g} to {high:g}" if high else f"above {low:g}"
@@ -22,7 +22,7 @@ class GroupedErrors:
     """Errors of force components of atoms in groups."""
 
     def __init__(self, n_groups: int) -> None:
-        """Start with nothing; groups with numbers from ``n_groups`` on make room for themselves."""
+        """Start empty; groups with numbers from ``n_groups`` on are added when they occur."""
         # atoms, sum of |dF_k|, of |dF|^2, of |F|^2 over components
         self.sums = torch.zeros(n_groups, 4, dtype=torch.float64)
 
@@ -43,8 +43,7 @@ class GroupedErrors:
     def rows(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
         """Errors of every group with atoms: ``group``, ``atoms``, and in meV/angstrom ``mae``, ``rmse``, ``label_rms``.
 
-        All three are per component; ``label_rms`` is the root mean square of the labels, which an error is to be
-        compared with.
+        All three are per component; ``label_rms`` is the root mean square of the labels, for comparison with the errors.
         """
         return [
             {
@@ -66,7 +65,7 @@ def force_range(labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class StructureErrors:
-    """Errors of one structure; NaN where there is no label. Energies in eV and meV, forces in meV/angstrom."""
+    """Errors of one structure; NaN without a label. Energies in eV and meV, forces in meV/angstrom."""
 
     index: int  #: from 0
     n_atoms: int
@@ -110,7 +109,7 @@ def force_columns(graph: Graph, forces: Tensor) -> tuple[Tensor, Tensor, Tensor,
     error = (forces.double() - given(graph.forces))[known]
     batch = graph.batch[known]
     zeros = error.new_zeros(graph.n_graphs)
-    count = zeros.index_add(0, batch, error.new_ones(len(error)))  # 0 / 0 makes NaN where nothing is labeled
+    count = zeros.index_add(0, batch, error.new_ones(len(error)))  # 0 / 0 gives NaN where nothing is labeled
     mean_square = zeros.index_add(0, batch, error.square().sum(1)) / count
     mean_absolute = zeros.index_add(0, batch, error.abs().sum(1)) / (3 * count)
     largest = zeros.scatter_reduce(0, batch, error.norm(dim=1), "amax")

@@ -10,7 +10,7 @@ Every error is in thousandths of eV and angstrom. MAE is the mean of absolute er
   with |dF| the length of the vector (meV/angstrom). Tables of the TDN paper (arXiv 2507.01131) call this the force
   RMSE; it is about sqrt(3) above ``force_rmse``.
 
-Atoms that were held have no labeled force (NaN) and count nowhere.
+Held atoms have no labeled force (NaN) and are not counted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tdn.evaluation.sample import Sample
 from tdn.iteration import in_batches
 from tdn.model.protocol import Model
 
-#: Points that a parity plot keeps: of structures, and of force components.
+#: Number of points in a parity plot: structures, and force components.
 POINTS = {"energy": 20_000, "force": 60_000}
 
 

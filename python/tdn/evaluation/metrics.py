@@ -1,7 +1,7 @@
 """Errors of a batch as tensors of fixed shape with weights 0 and 1, and their sums over batches and processes.
 
-Nothing is picked out by a mask, so that a whole training step can be traced and compiled: what has no label (a missing
-energy, the force on a held atom, atoms that only fill a batch up) has error 0 and weight 0.
+Nothing is selected by a mask, so that a whole training step can be traced and compiled: whatever has no label (a missing
+energy, the force on a held atom, atoms that only pad a batch) has error 0 and weight 0.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ METRICS = {
 class Difference(NamedTuple):
     """Prediction minus label."""
 
-    error: Tensor  #: 0 where there is no label
-    weight: Tensor  #: 1 where there is a label, else 0; shape and dtype of ``error``
+    error: Tensor  #: 0 without a label
+    weight: Tensor  #: 1 with a label, else 0; shape and dtype of ``error``
 
 
 class Predicted(Protocol):
-    """What the model answers, as far as errors are concerned; ``direct_forces`` and ``kind`` where it has two kinds."""
+    """The parts of a prediction that have errors; ``direct_forces`` and ``kind`` if the model has two kinds of forces."""
 
     energy: Tensor
     forces: Any
@@ -58,9 +58,9 @@ def differences(output: Predicted, graph: Graph, convention: str = "extensive") 
     """Prediction minus label of every property; the graph is kept for a loss.
 
     Args:
-        output: what the model says of ``graph``.
-        graph: a batch with labels; NaN where there is none.
-        convention: of the model's energy: ``extensive``, or ``per_atom`` when it answers with the energy per atom.
+        output: the model's prediction for ``graph``.
+        graph: a batch with labels; missing labels are NaN.
+        convention: of the model's energy: ``extensive``, or ``per_atom`` if it predicts the energy per atom.
 
     Returns:
         ``energy``: eV per atom, (n_graphs,); ``force``: eV/angstrom, (n_atoms, 3); ``direct_force``: the same of the
@@ -84,7 +84,7 @@ def differences(output: Predicted, graph: Graph, convention: str = "extensive") 
 
 
 def difference(predicted: Tensor, label: Tensor, known: Tensor | None = None) -> Difference:
-    """Prediction minus label where the label is known (a finite number unless told), zero elsewhere."""
+    """Prediction minus label where the label is known (by default, where it is finite), zero elsewhere."""
     known = torch.isfinite(label) if known is None else known
     error = torch.where(known, predicted - torch.where(known, label, 0.0), 0.0)
     return Difference(error, known.to(error.dtype))
@@ -93,7 +93,7 @@ def difference(predicted: Tensor, label: Tensor, known: Tensor | None = None) ->
 def of_structures(force: Difference, graph: Graph) -> Difference:
     """Root of the mean over a structure's labeled atoms of |dF|^2, (n_graphs,): the force error of the paper.
 
-    Where the error of a structure is zero its gradient is zero too, while that of a plain root is not a number.
+    If the error of a structure is zero, so is its gradient, whereas that of a plain root would not be a number.
     """
     atom = force.weight.amin(1)
     zeros = force.error.new_zeros(graph.n_graphs)
@@ -109,18 +109,18 @@ def safe_root(squares: Tensor) -> Tensor:
 
 
 class ErrorSums:
-    """Running sums of weights, absolute and squared errors of each property, float64 where the errors are."""
+    """Running sums of weights, absolute and squared errors of each property, float64, on the device of the errors."""
 
     def __init__(self, sums: dict[str, Tensor] | None = None) -> None:
-        """Start with nothing, or with the ``sums`` of a run that goes on."""
+        """Start empty, or with the ``sums`` of a resumed run."""
         self.sums = {name: values.clone() for name, values in (sums or {}).items()}
 
     def add(self, errors: Mapping[str, Difference | Tensor], graph: Graph | None = None) -> None:
-        """Count a batch, a plain tensor with weight 1; with its ``graph`` also the force error of each structure."""
+        """Count a batch (a plain tensor has weight 1); with its ``graph`` also the force error of each structure."""
         self.add_sums(batch_sums(errors, graph))
 
     def add_sums(self, sums: dict[str, Tensor]) -> None:
-        """Count what :func:`batch_sums` gave."""
+        """Add the result of :func:`batch_sums`."""
         for name, values in sums.items():
             self.sums[name] = self.sums[name] + values if name in self.sums else values
 

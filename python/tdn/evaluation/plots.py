@@ -15,7 +15,7 @@ from tdn.evaluation.evaluate import Evaluation
 from tdn.evaluation.metrics import UNITS
 
 RESOLUTION = 130
-#: Groups in one panel; those with the largest errors are shown where there are more.
+#: Groups in one panel; if there are more, those with the largest errors are shown.
 MAX_GROUPS = 20
 
 
@@ -46,7 +46,7 @@ def plot_parity(evaluation: Evaluation, path: Path) -> None:
 def draw_parity(axis: Axes, evaluation: Evaluation, name: str) -> None:
     """One property, prediction against label."""
     labels, predicted = (values.numpy() for values in evaluation.pairs[name])
-    # total energies differ in the fifth digit only: show them around the mean of the labels, in meV
+    # total energies differ only in the fifth digit: show them relative to the mean of the labels, in meV
     shift, factor, unit = (labels.mean(), 1e3, "meV/atom") if name == "energy" else (0.0, 1.0, "eV/angstrom")
     axis.plot(factor * (labels - shift), factor * (predicted - shift), ".", markersize=3, alpha=0.4)
     axis.axline((0.0, 0.0), slope=1.0, color="black", linewidth=0.8)
@@ -76,7 +76,7 @@ def draw_groups(axis: Axes, name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def count(number: int) -> str:
-    """A number of atoms in little space."""
+    """A number of atoms in short form."""
     for size, letter in ((1_000_000, "M"), (10_000, "k")):
         if number >= size:
             return f"{number / (size if letter == 'M' else 1000):.3g} {letter}"

@@ -17,7 +17,7 @@ from tdn.files import check_target
 
 #: Rows of the table of errors and their units.
 ROWS = {**UNITS, "energy_total": "meV", "force_structure": "meV/angstrom"}
-#: What a row is; ``tdn.evaluation.evaluate`` has the formulas.
+#: Meaning of each row; ``tdn.evaluation.evaluate`` has the formulas.
 MEANINGS = {
     "energy": "energy per atom, over structures",
     "force": "Cartesian components, over atoms with a label",
@@ -29,7 +29,7 @@ MEANINGS = {
 
 
 def error_table(errors: dict[str, float], meanings: bool = False) -> str:
-    """Errors as a table for people, with what each line means if asked."""
+    """Errors as a table for people, optionally with the meaning of each line."""
     rows = [name for name in ROWS if f"{name}_rmse" in errors]
     width = max([10, *(len(name) + 2 for name in rows)])
     lines = [f"{'property':<{width}}{'MAE':>12}{'RMSE':>12}  unit"]
@@ -51,7 +51,7 @@ def group_table(title: str, rows: list[dict[str, Any]]) -> str:
 
 
 def report(evaluation: Evaluation) -> str:
-    """All tables, with what each line means."""
+    """All tables, with the meaning of each line."""
     parts = [error_table(evaluation.errors, meanings=True)]
     if evaluation.by_element:
         parts.append(group_table("force by element", evaluation.by_element))
@@ -72,11 +72,11 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 @contextmanager
 def structure_log(path: str | Path, names: deque[str]) -> Iterator[Callable[[StructureErrors], None]]:
-    """A function that writes the errors of one structure as a row of a CSV file; the file appears when all are written.
+    """A function that writes the errors of one structure as a row of a CSV file; the file appears when all rows are written.
 
     Args:
-        path: of the file; an earlier one is replaced.
-        names: of the structures whose rows are not written yet; the first is taken with each row.
+        path: the file; an earlier one is replaced.
+        names: names of the structures whose rows are not written yet; each row removes the first.
     """
     target = check_target(path, overwrite=True)
     part = target.with_suffix(target.suffix + ".part")

@@ -1,4 +1,4 @@
-"""Pairs of label and prediction for a parity plot: a random sample of bounded size out of a stream."""
+"""Pairs of label and prediction for a parity plot: a random sample of bounded size from a stream."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 class Sample:
-    """All pairs in their order as long as there are few, then each with the same chance.
+    """All pairs in order as long as there are few, then a sample in which every pair has the same probability.
 
-    Every pair draws a random key, and those with the smallest keys stay: the sample of a stream in batches.
+    Every pair draws a random key, and the pairs with the smallest keys are kept.
     """
 
     def __init__(self, capacity: int, seed: int = 0) -> None:

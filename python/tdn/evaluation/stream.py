@@ -16,13 +16,13 @@ from tdn.errors import TDNError
 def labeled_graphs(
     source: Source, elements: Sequence[str], cutoff: float, names: deque[str] | None = None
 ) -> Iterator[Graph]:
-    """Graph of each structure, read when it is asked for.
+    """Graph of each structure, read on demand.
 
     Args:
-        source: structures with labels; forces of held atoms are none.
-        elements: of the model.
+        source: structures with labels; forces on held atoms are not labels.
+        elements: elements of the model.
         cutoff: angstrom.
-        names: receives the name of each structure before its graph is given.
+        names: receives the name of each structure before its graph is yielded.
     """
     for structure in source:
         if names is not None:
@@ -31,7 +31,7 @@ def labeled_graphs(
 
 
 def spread(source: Source, limit: int | None) -> Source:
-    """At most ``limit`` structures, evenly spread: the first ones of a trajectory resemble each other."""
+    """At most ``limit`` structures, evenly spread, because neighbors in a trajectory resemble each other."""
     if limit is None or limit >= len(source):
         return source
     if limit < 1:

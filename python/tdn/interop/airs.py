@@ -1,8 +1,8 @@
 """Checkpoints of the published TDN code (AIRS, OpenMol/TDN) as models of the ``paper`` setting.
 
-Nothing of the published code is needed: its state is renamed tensor by tensor. The energy stays what that code
+The published code is not needed: its state is renamed tensor by tensor. The energy stays what that code
 predicts: a per-atom energy, sum over atoms / sqrt(average number of atoms), which is not extensive. Unlike there,
-neighbors are not capped at 100 per atom (molecules never reach that within 4.5 angstrom).
+neighbors are not limited to 100 per atom (molecules never reach that within 4.5 angstrom).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tdn.errors import TDNError
 from tdn.files import read_tensors
 from tdn.model import TDN, ModelConfig
 
-#: The published one-hot embedding has 80 columns, the column is the atomic number; column 0 is no element.
+#: The published one-hot embedding has 80 columns, indexed by the atomic number; column 0 is not an element.
 ELEMENTS = SYMBOLS[:79]
 
 _RADIAL = {
@@ -48,8 +48,8 @@ def load_airs(
 
     Args:
         path: ``*_checkpoint_*.pth`` (dictionary with model_state_dict) or ``*_best_model_*.pth`` (bare state dict).
-            Averaged weights (ema_state_dict) are used when the file holds them.
-        cutoff: angstrom; the file does not say it (published default 4.5).
+            Averaged weights (ema_state_dict) are used if the file holds them.
+        cutoff: angstrom; not in the file (published default 4.5).
         avg_num_nodes: constant under the square root of the energy readout (36.6 PubChemQCR-S, 30.0 full set).
         avg_degree: constant of the degree embedding (18.6 PubChemQCR-S, 16.7 full set).
         forces: ``direct`` (published default) or ``gradient`` (model trained with gradient_force: the direct head in
@@ -59,7 +59,7 @@ def load_airs(
         Model in the precision of the file; energies are per atom and not extensive, there is no cutoff envelope.
 
     Raises:
-        TDNError: not such a checkpoint, or one whose tensors do not fit together.
+        TDNError: the file is not such a checkpoint, or its tensors do not fit together.
     """
     if forces not in ("direct", "gradient"):
         raise TDNError(f"forces is {forces!r}; use 'direct' or 'gradient', as the model was trained")
@@ -75,12 +75,12 @@ def load_airs(
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """State dict with plain names, EMA weights put in when present. Only tensors and plain types are unpickled."""
+    """State dict with plain names and, if present, EMA weights. Only tensors and plain types are unpickled."""
     content = read_tensors(path, "the .pth file of the published code")
     raw = content.get("model_state_dict", content)
     if not isinstance(raw, dict):
         raise TDNError(
-            f"model_state_dict of '{path}' is a {type(raw).__name__}, no dictionary; give a whole checkpoint"
+            f"model_state_dict of '{path}' is a {type(raw).__name__}, not a dictionary; give a whole checkpoint"
         )
     state = {plain_name(str(name)): value for name, value in raw.items() if isinstance(value, Tensor)}
     averaged = content.get("ema_state_dict")
@@ -98,7 +98,7 @@ def is_factor(name: str) -> bool:
 
 
 def with_average(state: dict[str, Tensor], averaged: Any, path: str | Path) -> dict[str, Tensor]:
-    """Replace the trained parameters by their moving averages, which lie in the order of the parameters."""
+    """Replace the trained parameters by their moving averages, which are in the order of the parameters."""
     names = [name for name in state if not is_factor(name)]
     found = averaged.get("shadow_params") if isinstance(averaged, dict) else None
     shadow = list(found) if isinstance(found, (list, tuple)) else []
@@ -118,7 +118,7 @@ def config_of(
     avg_degree: float,
     forces: str,
 ) -> ModelConfig:
-    """Everything that the shapes of the tensors tell, and the rest as given."""
+    """Settings that follow from the shapes of the tensors, and the rest as given."""
     try:
         n_channels = state["norm.affine_weight"].shape[2]
         hidden = state["edge_embed.rad.net.0.weight"].shape[0], state["edge_embed.rad.net.3.weight"].shape[0]
@@ -246,7 +246,7 @@ def _linear(layer: Mapping[str, Tensor], target: str) -> dict[str, Tensor]:
 
 
 def summary(path: str | Path, model: TDN) -> dict[str, Any]:
-    """What the checkpoint made by ``tdn import-airs`` says in place of a training summary."""
+    """What a checkpoint of ``tdn import-airs`` has in place of a training summary."""
     return {
         "source": f"imported from {Path(path).name} of the published TDN code (AIRS, OpenMol/TDN)",
         "dtype": str(model.dtype).removeprefix("torch."),

@@ -1,7 +1,7 @@
-"""LAMMPS from Python: where its plugin lies, and ``Simulation``, which drives it over MPI communicators.
+"""LAMMPS from Python: the location of its plugin, and ``Simulation``, which drives it over MPI communicators.
 
 ``lmp`` imports this package at every start, so nothing here imports torch, LAMMPS, MPI, numpy or ASE before
-``Simulation`` is asked for.
+``Simulation`` is used.
 """
 
 from __future__ import annotations

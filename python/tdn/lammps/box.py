@@ -20,7 +20,7 @@ PERPENDICULAR = 1e-10
 
 @dataclass(frozen=True)
 class LammpsBox:
-    """A box in angstrom, and how the structure is turned into it."""
+    """A box in angstrom, and the rotation of the structure into it."""
 
     cell: np.ndarray  #: (3, 3) rows are cell vectors, lower triangular with a positive diagonal
     low: np.ndarray  #: (3,) lower corner
@@ -32,8 +32,8 @@ class LammpsBox:
         """Box of a structure.
 
         Periodic cell vectors are kept, up to the sign of the third, which makes the cell right-handed. The cell vector
-        of a direction that is not periodic is only room: it is kept where it is perpendicular to the others and
-        holds all atoms, as LAMMPS needs it; otherwise the box reaches ``margin`` angstrom beyond the atoms.
+        of a direction that is not periodic only provides space: it is kept if, as LAMMPS requires, it is perpendicular
+        to the others and encloses all atoms; otherwise the box extends ``margin`` angstrom beyond the atoms.
 
         Raises:
             TDNError: a periodic direction has no cell vector, or the cell has no volume.

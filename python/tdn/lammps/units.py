@@ -14,7 +14,7 @@ HARTREE = 27.211386245988  #: eV
 
 @dataclass(frozen=True)
 class Units:
-    """What one angstrom, one eV and one dalton are in the units of a style."""
+    """One angstrom, one eV and one dalton in the units of a style."""
 
     angstrom: float
     eV: float
@@ -37,7 +37,7 @@ def units_of(style: str) -> Units:
     """Units of a LAMMPS unit style.
 
     Raises:
-        TDNError: the style has no angstrom and no eV.
+        TDNError: the style cannot express angstrom and eV.
     """
     if style not in UNITS:
         raise TDNError(f"units {style!r} have no length and energy in angstrom and eV; use one of {' '.join(UNITS)}")

@@ -48,7 +48,7 @@ def read_rates(path: str | Path) -> Rates:
     """Read and check a rate file.
 
     Raises:
-        TDNError: no such file, no JSON object, a field is missing or is no number from zero on.
+        TDNError: the file does not exist or is not a JSON object, a field is missing or is not a number of at least zero.
     """
     path = Path(path)
     cure = "make one with 'tdn plan MODEL --measure -o FILE'"
@@ -57,9 +57,9 @@ def read_rates(path: str | Path) -> Rates:
     except OSError:
         raise TDNError(f"rate file '{path}' cannot be read; {cure}") from None
     except ValueError:
-        raise TDNError(f"'{path}' is not JSON and so no rate file; {cure}") from None
+        raise TDNError(f"'{path}' is not JSON so it is not a rate file; {cure}") from None
     if not isinstance(content, dict):
-        raise TDNError(f"'{path}' is not a JSON object and so no rate file; {cure}")
+        raise TDNError(f"'{path}' is not a JSON object so it is not a rate file; {cure}")
     missing = [field.name for field in fields(Rates) if field.name not in content]
     if missing:
         raise TDNError(f"rate file '{path}' lacks {', '.join(missing)}; {cure}")
@@ -71,7 +71,7 @@ def read_rates(path: str | Path) -> Rates:
 def _check_number(path: Path, name: str, value: object) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
     if not number or (name == "bandwidth" and value == 0):
-        raise TDNError(f"rate file '{path}' has {name} = {value!r}, which is no measured value; measure it again")
+        raise TDNError(f"rate file '{path}' has {name} = {value!r}, which is not a measured value; measure it again")
 
 
 def objection(rates: Rates, model: str, dtype: str, gpus: bool) -> str:

@@ -136,7 +136,7 @@ def _box(n_atoms: int, density: float | None, box: Triple | None) -> Triple:
         raise TDNError(f"the density is {density:g} atoms per cubic angstrom; give a positive number (water: 0.1)")
     if box is None:
         if density is None:
-            raise TDNError("neither --density nor --box is given; one of them must say how dense the atoms are")
+            raise TDNError("neither --density nor --box is given; give one of them")
         side = (n_atoms / density) ** (1 / 3)
         return side, side, side
     if not all(math.isfinite(length) and length > 0 for length in box):
@@ -144,6 +144,6 @@ def _box(n_atoms: int, density: float | None, box: Triple | None) -> Triple:
     if density is not None and abs(n_atoms / math.prod(box) / density - 1) > 0.01:
         raise TDNError(
             f"{n_atoms} atoms in this box have a density of {n_atoms / math.prod(box):.4g}, not the {density:g} atoms "
-            "per cubic angstrom of --density; leave one of the two out"
+            "per cubic angstrom of --density; omit one of them"
         )
     return box

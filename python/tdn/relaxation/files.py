@@ -30,7 +30,7 @@ def check_output(path: str, several: bool, overwrite: bool) -> str:
     except UnknownFileTypeError:
         name = ""
     if name not in ioformats or not ioformats[name].can_write:
-        raise TDNError(f"'{path}' has an ending that ASE writes no structures for; use .xyz, .traj, .cif or .vasp")
+        raise TDNError(f"'{path}' has an extension for which ASE writes no structures; use .xyz, .traj, .cif or .vasp")
     if several and ioformats[name].single:
         raise TDNError(f"'{path}' can hold one structure only and there are several; use .xyz or .traj")
     return str(name)
@@ -40,7 +40,7 @@ def check_trajectory(path: str, overwrite: bool) -> None:
     """Refuse an ending that is none of ``TRAJECTORIES``; an earlier file is removed, since steps are appended."""
     check_target(path, overwrite)
     if Path(path).suffix not in TRAJECTORIES:
-        raise TDNError(f"a trajectory named '{path}' is not possible; use the ending .xyz or .traj")
+        raise TDNError(f"'{path}' cannot hold a trajectory; use the extension .xyz or .traj")
     Path(path).unlink(missing_ok=True)
 
 

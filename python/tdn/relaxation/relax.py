@@ -81,7 +81,7 @@ def relax(
         on_step: called after every step, the start included, with the moving structure.
 
     Raises:
-        TDNError: a cell to relax without three periods, or an energy that is no number.
+        TDNError: a cell to relax without three periods, or an energy that is not a number.
     """
     if (settings.cell or settings.symmetry) and not atoms.pbc.all():
         raise TDNError(
@@ -108,7 +108,9 @@ def state(number: int, atoms: Atoms, target: Atoms | FrechetCellFilter) -> Step:
     """Energy and largest force now."""
     energy = atoms.get_potential_energy()
     if not np.isfinite(energy):
-        raise TDNError(f"the energy is {energy} eV after {number} steps; start closer to what the model knows")
+        raise TDNError(
+            f"the energy is {energy} eV after {number} steps; start from a structure closer to the training data"
+        )
     fmax = float(np.linalg.norm(target.get_forces(), axis=1).max())
     if not atoms.pbc.all():
         return Step(number, energy, fmax, None, None)

@@ -79,7 +79,7 @@ def given_references(chosen: dict[str, float], elements: Sequence[str]) -> list[
         )
     wrong = {e: v for e, v in chosen.items() if not isinstance(v, (int, float)) or not math.isfinite(v)}
     if wrong:
-        raise TDNError(f"data.references holds {wrong}, which is no energy; give a number in eV for each element")
+        raise TDNError(f"data.references holds {wrong}, which is not an energy; give a number in eV for each element")
     return [float(chosen[element]) for element in elements]
 
 

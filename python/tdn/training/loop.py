@@ -95,7 +95,7 @@ class Loop:
         """
         self.saver.save_if_due(self.session, to_stop)
         if to_stop:
-            raise TDNError(f"training was stopped; step {self.state.step} is saved; go on with --resume")
+            raise TDNError(f"training was stopped; step {self.state.step} is saved; continue with --resume")
 
     def set_learning_rate(self, n_batches: int) -> None:
         """The rate of the next step; the first step would be lost with a rate of zero."""
@@ -139,7 +139,7 @@ class Loop:
             module.average.update_parameters(module.model)
 
     def check_loss(self, loss: Tensor) -> None:
-        """Refuse to go on with a loss that is no number."""
+        """Refuse to go on with a loss that is not a number."""
         if not torch.isfinite(loss):
             raise TDNError(
                 f"the loss is {float(loss.detach())} in step {self.state.step}; lower training.learning_rate "

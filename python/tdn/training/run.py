@@ -159,7 +159,7 @@ def fit(
             Loop(session, (loaders[0], loaders[1]), saver).run(stop_after)
     except KeyboardInterrupt:
         step = saver.saved_step
-        saved = f"step {step} is saved; go on with --resume" if step >= 0 else "no step is saved yet"
+        saved = f"step {step} is saved; continue with --resume" if step >= 0 else "no step is saved yet"
         raise TDNError(f"training was stopped; {saved}") from None
     ranks.close()
 

@@ -37,7 +37,7 @@ def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: boo
         return before
     if not overwrite and any(path.name != LOCK_FILE for path in folder.iterdir()):
         raise TDNError(
-            f"the run folder '{folder}' exists; go on with --resume, replace its files with --overwrite, "
+            f"the run folder '{folder}' exists; continue with --resume, replace its files with --overwrite, "
             "or change run_dir"
         )
     return None

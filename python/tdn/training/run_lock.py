@@ -113,7 +113,7 @@ def check_dead(holder: str, path: Path) -> str:
         host, pid, since = str(found["host"]), int(found["pid"]), str(found["since"])
     except (ValueError, TypeError, KeyError):
         raise TDNError(
-            f"'{path}' holds {quoted(holder)}, no lock of a run; remove it if no run uses the folder"
+            f"'{path}' holds {quoted(holder)}, which is not the lock of a run; remove it if no run uses the folder"
         ) from None
     who = f"process {pid} on {quoted(host)} since {quoted(since)}"
     if host != socket.gethostname():

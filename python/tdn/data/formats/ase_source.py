@@ -21,7 +21,7 @@ from tdn.files import first_line
 if TYPE_CHECKING:
     from ase import Atoms
 
-#: Structures whose names are looked at.
+#: Number of structures whose names are examined.
 LOOKED_AT = 20_000
 
 
@@ -35,11 +35,11 @@ class AseSource(FileSource):
             return Structure.from_atoms(atoms, self.name_of(index), self.keys)
         except TDNError:
             raise
-        except Exception as problem:  # whatever stands in the place of positions and constraints
+        except Exception as problem:  # positions and constraints may be anything
             self.refuse(problem, index)
 
     def atoms(self, index: int) -> Atoms:
-        """Structure of ASE."""
+        """An ASE structure."""
         raise NotImplementedError
 
     def first_atoms(self) -> Iterable[Atoms]:
@@ -64,7 +64,7 @@ class AseSource(FileSource):
 
 
 class FramesSource(AseSource):
-    """Any other format of ASE: all frames are read when the first is asked for, and stay in memory."""
+    """Any other format of ASE: all frames are read at the first access and stay in memory."""
 
     @cached_property
     def frames(self) -> list[Atoms]:
@@ -85,11 +85,11 @@ class FramesSource(AseSource):
         return len(self.frames)
 
     def atoms(self, index: int) -> Atoms:
-        """A frame that was read."""
+        """A frame in memory."""
         return self.frames[index]
 
     def first_atoms(self) -> Iterable[Atoms]:
-        """All of them, which are in memory."""
+        """All frames, which are in memory."""
         return self.frames
 
     def __getstate__(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class FramesSource(AseSource):
 
 
 class JsonSource(FramesSource):
-    """Database of ASE in JSON, which is one text."""
+    """ASE database in JSON, which is a single text."""
 
     def read_frames(self) -> list[Atoms]:
         """Read every row, with its key-value pairs and data."""
@@ -108,7 +108,7 @@ class JsonSource(FramesSource):
 
 
 class DatabaseSource(AseSource):
-    """SQLite database of ASE: the numbers of its rows are kept, a row is read when it is asked for."""
+    """SQLite database of ASE: the row numbers are kept in memory, rows are read on demand."""
 
     def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
         from ase.db import connect
@@ -138,7 +138,7 @@ class DatabaseSource(AseSource):
         """Read one row."""
         from ase.db import connect
 
-        # ASE opens and closes the file at each call: nothing of it stays open over a fork.
+        # ASE opens and closes the file at each call, so nothing stays open across a fork.
         try:
             return connect(self.path, serial=True).get_atoms(int(self.ids[index]), add_additional_information=True)
         except Exception as problem:  # whatever a row holds

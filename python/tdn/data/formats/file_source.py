@@ -1,4 +1,4 @@
-"""What sources of one file have in common."""
+"""Base class of sources that read one file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tdn.errors import TDNError
 
 
 class FileSource(Source):
-    """One file; what is kept of it beside its path is made again in every process that asks for it."""
+    """One file; only its path is pickled, every process rebuilds the rest."""
 
     def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
         self.path, self.keys = path, keys

@@ -1,4 +1,4 @@
-"""LMDB files: reading that survives forks and pickling, a look at what is in one, writing."""
+"""LMDB files: reading that survives forks and pickling, detecting the contents, writing."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ FIRST_MAP = 2**20
 
 @dataclass(frozen=True)
 class Opened:
-    """An environment, and by which process and for which file it was opened."""
+    """An environment, the process that opened it, and the file it was opened for."""
 
     environment: lmdb.Environment
     process: int
     file: tuple[int, int]  #: device and inode: a file may be replaced by another of the same name
 
 
-#: What is open, by real path: LMDB allows one environment for each file in a process.
+#: Open environments by real path: LMDB allows one environment for each file in a process.
 _opened: dict[str, Opened] = {}
 
 
 def environment_of(path: Path) -> lmdb.Environment:
-    """Environment of this process for a file, which several readers share.
+    """Environment of this process for a file, shared by its readers.
 
     Raises:
-        TDNError: the file is no LMDB file.
+        TDNError: the file is not an LMDB file.
     """
     name, state = os.path.realpath(path), os.stat(path)
     found = _opened.get(name)
     file = (state.st_dev, state.st_ino)
     if found is not None and (found.process, found.file) == (os.getpid(), file):
         return found.environment
-    if found is not None:  # inherited by a fork, or of a file that was replaced
+    if found is not None:  # inherited through a fork, or of a file that was replaced
         found.environment.close()
         del _opened[name]
     try:
@@ -69,13 +69,13 @@ class LmdbFile:
 
     @property
     def environment(self) -> lmdb.Environment:
-        """The environment of this process: one must not cross a fork."""
+        """The environment of this process: it must not cross a fork."""
         if self._environment is None or self._process != os.getpid():
             self._environment, self._process = environment_of(self.path), os.getpid()
         return self._environment
 
     def get(self, key: bytes) -> bytes | None:
-        """Value of a key, None if there is none."""
+        """Value of a key, None if it is missing."""
         with self.environment.begin() as transaction:
             return transaction.get(key)
 
@@ -85,7 +85,7 @@ class LmdbFile:
             return [bytes(key) for key in islice(transaction.cursor().iternext(values=False), number)]
 
     def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values in LMDB's order, from the first or from the one after ``after``."""
+        """Keys and values in LMDB's order, from the first or from the key after ``after``."""
         with self.environment.begin() as transaction:
             cursor = transaction.cursor()
             found = cursor.first() if after is None else cursor.set_range(after)
@@ -116,7 +116,9 @@ def shards_of(path: Path, endings: tuple[str, ...] = (".lmdb", ".aselmdb")) -> l
         return [path]
     found = sorted(file for file in path.iterdir() if file.suffix in endings) if path.is_dir() else []
     if not found:
-        raise TDNError(f"'{path}' is no LMDB file and no folder with {' or '.join(endings)} files; correct the path")
+        raise TDNError(
+            f"'{path}' is neither an LMDB file nor a folder with {' or '.join(endings)} files; correct the path"
+        )
     return found
 
 
@@ -137,7 +139,7 @@ def kind_of(path: Path) -> str:
 
 
 def write_lmdb(path: str | Path, entries: Iterable[tuple[bytes, bytes]], overwrite: bool = False) -> int:
-    """Write a file of keys and values, put in place when it is whole.
+    """Write a file of keys and values, which is put in place when it is complete.
 
     Returns:
         Number of entries.

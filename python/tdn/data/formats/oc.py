@@ -1,7 +1,8 @@
-"""OC20 and OC22: slabs with adsorbates in LMDB shards, in the form of ASE rows and in the older one of pickled graphs.
+"""OC20 and OC22: slabs with adsorbates in LMDB shards, as ASE rows or, in the older format, as pickled graphs.
 
-Energies are what the files hold: in OC20 relative to the clean slab and gas-phase molecules, in OC22 total. The tasks:
-``s2ef``, energy and forces of a structure; ``is2re``, the initial structure labeled with the energy of the relaxed one.
+Energies are as in the files: in OC20 relative to the clean slab and gas-phase molecules, in OC22 total. The tasks are
+``s2ef``, energy and forces of a structure, and ``is2re``, the initial structure labeled with the energy of the relaxed
+one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TASKS = ("s2ef", "is2re")
 
 
 class Shard(Protocol):
-    """One file, in either form."""
+    """One file, in either format."""
 
     file: LmdbFile
     left_out: dict[str, int]
@@ -40,7 +41,7 @@ class Shard(Protocol):
         """Structure with its labels."""
 
     def system(self, index: int) -> Any:
-        """Identity of the relaxation that it belongs to; None if the file does not say."""
+        """Identity of the relaxation to which it belongs; None if the file does not say."""
 
 
 class OpenCatalyst(Source):
@@ -70,7 +71,7 @@ class OpenCatalyst(Source):
 
     @property
     def left_out(self) -> dict[str, int]:
-        """What the shards hold and this source does not give."""
+        """Contents of the shards that this source leaves out."""
         return added(shard.left_out for shard in self.shards)
 
     def fingerprint(self) -> str:
@@ -85,7 +86,7 @@ class OpenCatalyst(Source):
         systems = [shard.system(inner) for shard, inner in counted]
         if all(system is None for system in systems):
             return None
-        # a structure that does not say which relaxation it belongs to is one of its own
+        # a structure whose relaxation is unknown is a group by itself
         names = [f"alone {n}" if system is None else f"sid {system}" for n, system in enumerate(systems)]
         hashes = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1 for name in names]
         return np.unique(np.array(hashes, dtype=np.int64), return_inverse=True)[1].astype(np.int64).reshape(-1)
@@ -96,7 +97,7 @@ class OpenCatalyst(Source):
 
 
 def open_shard(path: Path, keys: LabelKeys = DEFAULT_KEYS) -> Shard:
-    """A file in the form that its first entry shows; only rows have labels of other names."""
+    """Open a file in the format of its first entry; only rows may have labels with other names."""
     file = LmdbFile(path)
     for key in file.all_keys():
         if key.isdigit():
@@ -112,7 +113,7 @@ def open_shard(path: Path, keys: LabelKeys = DEFAULT_KEYS) -> Shard:
 
 
 def is_zlib(content: bytes) -> bool:
-    """Whether a value begins as zlib's: rows are compressed, pickles begin with other bytes."""
+    """Whether a value begins like zlib data: rows are compressed, pickles begin with other bytes."""
     return len(content) > 1 and content[0] == 0x78 and int.from_bytes(content[:2], "big") % 31 == 0
 
 

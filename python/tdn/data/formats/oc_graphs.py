@@ -14,7 +14,7 @@ from tdn.data.structure import Structure
 from tdn.errors import TDNError, shown
 from tdn.files import first_line
 
-#: Field of a graph with the energy of a task.
+#: Field of a graph that holds the energy of a task.
 ENERGIES = {"s2ef": "y", "is2re": "y_relaxed"}
 
 
@@ -62,7 +62,7 @@ class GraphShard:
             raise TDNError(f"{name} {reason}, only {known}; give files of OC20 or OC22") from None
 
     def system(self, index: int) -> Any:
-        """Its ``sid``."""
+        """The graph's ``sid``."""
         system = self.fields(index)[0].get("sid")
         return None if system is None else np.asarray(system).reshape(-1).tolist()[0]
 
@@ -71,8 +71,8 @@ def structure_of(fields: Mapping[str, Any], name: str, task: str) -> Structure:
     """Structure with its labels; periodic in three directions unless it says otherwise.
 
     Raises:
-        TDNError: no energy of the task, a wrong shape, a value that is not finite.
-        KeyError: no positions, cell or atomic numbers.
+        TDNError: the energy of the task is missing, a shape is wrong, or a value is not finite.
+        KeyError: positions, cell or atomic numbers are missing.
     """
     if ENERGIES[task] not in fields:
         known = shown(", ".join(sorted(map(str, fields))))
@@ -97,7 +97,7 @@ def structure_of(fields: Mapping[str, Any], name: str, task: str) -> Structure:
 
 
 def whole(values: Any) -> NDArray[np.int64]:
-    """Whole numbers, which the files have as floating-point ones."""
+    """Whole numbers, which the files store as floating-point numbers."""
     numbers = np.asarray(values)
     result = numbers.astype(np.int64)
     if not (result == numbers).all():

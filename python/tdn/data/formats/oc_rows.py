@@ -25,7 +25,7 @@ class RowShard:
         next_id, deleted = self._reserved("nextid"), self._reserved("deleted_ids") or []
         self.left_out = {"deleted row": len(deleted)} if deleted else {}
         self.ids: Sequence[int] | NDArray[np.int64]
-        if next_id is None:  # not written by ASE's own code: count what is there
+        if next_id is None:  # not written by ASE's own code: count the entries
             self.ids = np.array(sorted(int(key) for key in file.all_keys() if key.isdigit()), dtype=np.int64)
         else:
             self.ids = range(1, int(next_id))
@@ -43,7 +43,7 @@ class RowShard:
         try:
             return json.loads(zlib.decompress(content), object_hook=without_marker)
         except (zlib.error, ValueError) as problem:
-            raise TDNError(f"{what} is no compressed JSON ({first_line(problem)}); give a whole file") from None
+            raise TDNError(f"{what} is not compressed JSON ({first_line(problem)}); give a whole file") from None
 
     def row(self, index: int) -> tuple[dict[str, Any], str]:
         """A row, with its values and data in one dictionary, and its name."""
@@ -51,7 +51,7 @@ class RowShard:
         name = f"row {number} of {self.file.path.name}"
         content = self.file.get(str(number).encode())
         if content is None:
-            raise TDNError(f"{name} is missing though it is not among the deleted ones; write the file again")
+            raise TDNError(f"{name} is missing but not marked as deleted; write the file again")
         row = self._decode(content, name)
         if not isinstance(row, dict):
             raise TDNError(f"{name} is a {type(row).__name__}, not a row of ASE; give files of OC20 or OC22")
@@ -75,7 +75,7 @@ class RowShard:
             raise TDNError(f"{name} {reason}; give files of OC20 or OC22 with positions, cell and labels") from None
 
     def system(self, index: int) -> Any:
-        """Its ``sid``."""
+        """The row's ``sid``."""
         return self.row(index)[0].get("sid")
 
 
@@ -83,8 +83,8 @@ def structure_of(row: Mapping[str, Any], name: str, task: str, keys: LabelKeys) 
     """Structure with its labels.
 
     Raises:
-        TDNError: no energy of the task, a wrong shape, a value that is not finite.
-        KeyError: no positions or numbers.
+        TDNError: the energy of the task is missing, a shape is wrong, or a value is not finite.
+        KeyError: positions or numbers are missing.
     """
     numbers = np.asarray(row["numbers"], dtype=np.int64)
     keys = keys if task == "s2ef" else LabelKeys(energy="y_relaxed")
@@ -121,7 +121,7 @@ def fixed_of(constraints: Any, n_atoms: int) -> NDArray[np.bool_] | None:
 
 
 def without_marker(value: dict[str, Any]) -> Any:
-    """An array that ASE's own JSON wrote as its shape, type and numbers."""
+    """An array that ASE's JSON stores as shape, type and numbers."""
     if set(value) == {"__ndarray__"}:
         shape, kind, numbers = value["__ndarray__"]
         return np.array(numbers, dtype=np.dtype(str(kind))).reshape(shape)

@@ -1,4 +1,4 @@
-"""Writing OC20-like files in both forms: small valid files of one's own slabs."""
+"""Writing files in both formats of OC20: small valid files of your own slabs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tdn.errors import TDNError
 
 @dataclass(frozen=True)
 class CatalystEntry:
-    """What one entry holds."""
+    """Contents of one entry."""
 
     structure: Structure  #: with energy and forces (S2EF), or the initial one (IS2RE)
-    system: int = 0  #: ``sid``, the relaxation that it belongs to
+    system: int = 0  #: ``sid``, the relaxation to which it belongs
     frame: int = 0  #: ``fid``, its step in the relaxation
     relaxed: Structure | None = None  #: IS2RE: the last structure, with energy
 
 
 def write_oc_rows(path: str | Path, entries: Iterable[CatalystEntry], overwrite: bool = False) -> int:
-    """Write ASE rows: what fairchem's LMDB backend for ASE databases writes (``*.aselmdb``).
+    """Write ASE rows, as fairchem's LMDB backend for ASE databases does (``*.aselmdb``).
 
     Returns:
         Number of structures.
@@ -46,7 +46,7 @@ def write_oc_rows(path: str | Path, entries: Iterable[CatalystEntry], overwrite:
 
 
 def write_oc_graphs(path: str | Path, entries: Iterable[CatalystEntry], overwrite: bool = False) -> int:
-    """Write pickled graphs, the older form (``*.lmdb``); numbers are float32 as there.
+    """Write pickled graphs, the older format (``*.lmdb``); numbers are float32 as in the published files.
 
     Returns:
         Number of structures.
@@ -77,24 +77,24 @@ def entries_of(source: Source) -> Iterator[CatalystEntry]:
 
 
 def compressed(value: Any) -> bytes:
-    """Value of an entry of ASE's."""
+    """Value of an entry, compressed as ASE does."""
     return zlib.compress(json.dumps(value, default=plain).encode())
 
 
 def plain(value: Any) -> Any:
-    """Lists and numbers of numpy's."""
+    """Lists and numbers from numpy's types."""
     return value.tolist()
 
 
 def energy_of(structure: Structure) -> float:
-    """Its energy, which every entry needs."""
+    """Energy of a structure, which every entry needs."""
     if structure.energy is None:
-        raise TDNError(f"{structure.name} has no energy, which OC20's forms need; choose other structures")
+        raise TDNError(f"{structure.name} has no energy, which OC20's formats need; choose other structures")
     return structure.energy
 
 
 def row_of(entry: CatalystEntry) -> dict[str, Any]:
-    """Row of ASE's; time and user are left out of it, so that the same structures give the same file."""
+    """An ASE row, without time and user, so that the same structures give the same file."""
     structure = entry.structure
     row: dict[str, Any] = {
         "numbers": structure.numbers,
@@ -124,7 +124,7 @@ def row_of(entry: CatalystEntry) -> dict[str, Any]:
 
 
 def graph_of(entry: CatalystEntry) -> Graph:
-    """Graph with the fields of the published files; without edges, which readers make anew."""
+    """Graph with the fields of the published files; without edges, which readers compute themselves."""
     import torch
 
     structure = entry.structure
@@ -159,11 +159,11 @@ def graph_of(entry: CatalystEntry) -> Graph:
 
 
 class Graph:
-    """Stands for ``torch_geometric.data.data.Data`` of torch_geometric 1, under whose name it is pickled."""
+    """Replaces ``torch_geometric.data.data.Data`` of torch_geometric 1, under whose name it is pickled."""
 
 
 def pickled(graph: Graph) -> bytes:
-    """Value of an entry of the older form."""
-    # Protocol 2 names a class by a line each for module and name; the first one of the pickle is that of the graph.
+    """Value of an entry in the older format."""
+    # Protocol 2 names a class in two lines, module and name; the first class of the pickle is the graph.
     own = f"c{Graph.__module__}\n{Graph.__name__}\n".encode()
     return pickle.dumps(graph, protocol=2).replace(own, b"ctorch_geometric.data.data\nData\n", 1)

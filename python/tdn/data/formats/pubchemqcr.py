@@ -1,4 +1,4 @@
-"""PubChemQCR: relaxation trajectories of molecules in LMDB shards, read through an index made once per shard."""
+"""PubChemQCR: relaxation trajectories of molecules in LMDB shards, read through an index built once per shard."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PubChemQCR(Source):
         if options["split"]:
             n_trajectories = int(group.max(initial=-1)) + 1
             order = chosen(group[order], order, published_split(n_trajectories, options["split"], options["ratios"]))
-        if options["steps"] == "last":  # of the later stage, where there are two
+        if options["steps"] == "last":  # of the later stage, if there are two
             order = order[np.append(np.diff(group[order]) != 0, True)] if len(order) else order
             self._first, n_steps = n_steps[order] - 1, np.ones(len(order), dtype=np.int64)
         else:
@@ -90,7 +90,7 @@ class PubChemQCR(Source):
 
     @property
     def left_out(self) -> dict[str, int]:
-        """What the shards hold of these stages and the index does not."""
+        """Data of these stages that the index leaves out."""
         total = Counter(self._counts)
         for index in self.indices:
             total.update(index.summary.left_out)
@@ -102,7 +102,7 @@ class PubChemQCR(Source):
         return len(np.unique(self._group))
 
     def elements(self) -> tuple[str, ...]:
-        """Elements of all trajectories of the stages, also those of other parts of a split."""
+        """Elements of all trajectories of the stages, including other parts of a split."""
         return tuple(SYMBOLS[z - 1] for z in sorted({z for index in self.indices for z in index.summary.elements}))
 
     def get_groups(self) -> NDArray[np.int64]:
@@ -115,7 +115,7 @@ class PubChemQCR(Source):
 
 
 def chosen(groups: NDArray[np.int64], order: NDArray[np.int64], part: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of ``order`` whose group is in ``part``, in the order of ``part``; ``groups`` are theirs, ascending."""
+    """Entries of ``order`` whose group is in ``part``, in the order of ``part``; ``groups`` are their groups, ascending."""
     first = np.searchsorted(groups, part, side="left")
     length = np.searchsorted(groups, part, side="right") - first
     within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
@@ -130,7 +130,7 @@ def open_pubchemqcr(
     ratios: Sequence[float] | None = None,
     index_folder: str | None = None,
 ) -> PubChemQCR:
-    """Open a shard or a folder of shards, and make the index where there is none.
+    """Open a shard or a folder of shards, and build missing indices.
 
     Args:
         path: ``*.lmdb``, or a folder of them.
@@ -142,7 +142,7 @@ def open_pubchemqcr(
         index_folder: where indices are kept, if not beside the shards.
 
     Raises:
-        TDNError: an unknown option's value, or no structure.
+        TDNError: an option has an unknown value, or there are no structures.
     """
     checked_stage(stage)
     for name, value, known in (("steps", steps, STEPS), ("split", split or PARTS[0], PARTS)):

@@ -1,4 +1,4 @@
-"""Making the index of a PubChemQCR shard: one pass for all stages asked for, and on from where it was stopped."""
+"""Builds the index of a PubChemQCR shard: one pass for all requested stages, continued where it was interrupted."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tdn.data.formats.pubchemqcr_record import Trajectory, read_entry, read_stag
 from tdn.data.progress import tracked
 from tdn.errors import TDNError, suggest
 
-#: Entries between two notes of how far it is: what a stopped run does again at most.
+#: Entries between two records of the progress: an interrupted run repeats at most this many.
 NOTE_EVERY = 2000
 
 UNREADABLE = "trajectory that cannot be unzipped"
 
-#: Stages that a user can ask for and the stages of an entry that they are. As in the published loader, 1st is what
-#: Firefly and SMASH calculated, 1st_smash what SMASH did, and mixing both stages of density functional theory.
+#: Stages that a user can name, and the stages of an entry that they comprise. As in the published loader, 1st is what
+#: Firefly and SMASH calculated, 1st_smash only what SMASH did, and mixing is both stages of density functional theory.
 STAGES: dict[str, tuple[str, ...]] = {
     "pm3": ("pm3",),
     "hf": ("hf",),
@@ -48,14 +48,14 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 
 def checked_stage(stage: str) -> tuple[str, ...]:
-    """Stages of an entry that a user's stage is."""
+    """Stages of an entry that a user's stage comprises."""
     if stage not in STAGES:
         raise TDNError(f"stage is {stage!r}{suggest(str(stage), STAGES)}; known are {', '.join(STAGES)}")
     return STAGES[stage]
 
 
 def index_shards(paths: Sequence[Path], stage: str, folder: Path | None, n_workers: int) -> Iterator[StageIndex]:
-    """Indices of many shards, made by several processes, one shard each.
+    """Indices of many shards, built by several processes, one shard each.
 
     Args:
         paths: shards or folders of them.
@@ -80,12 +80,12 @@ def index_shards(paths: Sequence[Path], stage: str, folder: Path | None, n_worke
 
 
 def open_indices(shard: Path, stages: Sequence[str], folder: Path | None = None) -> list[StageIndex]:
-    """Indices of the stages of a shard, made where they are missing or the shard has changed.
+    """Indices of the stages of a shard, built if they are missing or the shard has changed.
 
-    Several processes may ask at the same time: one makes the index, the others wait.
+    Several processes may call this at the same time: one builds the index, the others wait.
 
     Raises:
-        TDNError: the shard cannot be read, an entry is not what it should be, or no folder can be written.
+        TDNError: the shard cannot be read, an entry has the wrong form, or no folder can be written.
     """
     file = LmdbFile(shard)
     state = file.stamp()
@@ -106,14 +106,14 @@ def open_indices(shard: Path, stages: Sequence[str], folder: Path | None = None)
 
 
 def is_ready(folder: Path, state: list[Any]) -> bool:
-    """Whether a finished index of this very shard is there."""
+    """Whether a finished index of exactly this shard exists."""
     found = read_summary(folder / "index.json")
     return found is not None and found[0].fits(state)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that vanishes with the process; without one where the file system has none."""
+    """Hold a lock that vanishes with the process; without a lock if the file system has none."""
     with open(path, "w") as file:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -131,8 +131,8 @@ def build(file: LmdbFile, state: list[Any], stages: Sequence[str], home: Path) -
 
 
 def unpack(file: LmdbFile, writers: Sequence[StageWriter]) -> None:
-    """Go through the shard, from where an earlier run was stopped."""
-    if len({writer.done for writer in writers}) > 1:  # stages that were begun at different times begin again together
+    """Go through the shard, starting where an earlier run was interrupted."""
+    if len({writer.done for writer in writers}) > 1:  # stages that were started at different times start over together
         for writer in writers:
             writer.restart()
     n_done, after = writers[0].done
@@ -149,12 +149,12 @@ def unpack(file: LmdbFile, writers: Sequence[StageWriter]) -> None:
 def cid_of(key: bytes, path: Path) -> int:
     """Number of the molecule."""
     if not key.isdigit():
-        raise TDNError(f"'{path}' has the key {key!r}, which is no number of PubChem; give a shard of PubChemQCR")
+        raise TDNError(f"'{path}' has the key {key!r}, which is not a number of PubChem; give a shard of PubChemQCR")
     return int(key)
 
 
 class StageWriter:
-    """The index of one stage while it is made, in ``STAGE.part``."""
+    """The index of one stage while it is being built, in ``STAGE.part``."""
 
     def __init__(self, home: Path, stage: str, state: list[Any]):
         self.final, self.folder = home / stage, home / f"{stage}.part"
@@ -184,7 +184,7 @@ class StageWriter:
         self._sizes = list(sizes)
 
     def restart(self) -> None:
-        """Begin again."""
+        """Start over."""
         self.close()
         self._begin()
 
@@ -220,12 +220,12 @@ class StageWriter:
         self.summary.elements = sorted(self.elements)
 
     def note(self, n_done: int, after: bytes) -> None:
-        """Note how far it is, so that a stopped run goes on here."""
+        """Record the progress, so that an interrupted run continues here."""
         self._flush()
         self.summary.write(self.folder / "progress.json", n_done=n_done, after=after.hex(), sizes=self._sizes)
 
     def finish(self) -> None:
-        """Put the index in place; the one of an older shard goes."""
+        """Put the index in place; that of an older shard is removed."""
         self._flush()
         self.close()
         self.summary.write(self.folder / "index.json")

@@ -1,14 +1,14 @@
-"""Index of one stage of a PubChemQCR shard: its numbers unpacked once, so that a snapshot is one small read.
+"""Index of one stage of a PubChemQCR shard: its numbers are unpacked once, so that a snapshot is one small read.
 
-Beside the shard, or in a cache folder where its folder cannot be written, stands ``NAME.index/STAGE/`` with
+``NAME.index/STAGE/`` is beside the shard, or in a cache folder if the shard's folder cannot be written. It holds
 
 * ``table``: one record per trajectory (:data:`RECORD`), in the order of the keys,
 * ``snapshots``: for each trajectory its atomic numbers (uint8, padded to 8 bytes), then for each step the energy
-  (float64, eV), the positions (float64, angstrom) and the forces (float32, eV/angstrom: 7 digits, the files have no
-  more), padded to 8 bytes,
-* ``index.json``: what the shard was when the index was made, counts, and what was left out.
+  (float64, eV), the positions (float64, angstrom) and the forces (float32, eV/angstrom: the files have no more than
+  7 digits), padded to 8 bytes,
+* ``index.json``: the identity of the indexed shard, counts, and what was left out.
 
-Reads are plain ``pread``: a process keeps nothing of the data, however large, and needs no map of it.
+Reads are plain ``pread``: a process keeps no data in memory and maps no file, however large the data are.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from tdn.errors import TDNError
 
 VERSION = 1
 
-#: A trajectory: key, number of atoms and steps, its place in ``snapshots``, calculated by SMASH or not.
+#: A trajectory: key, number of atoms and steps, offset in ``snapshots``, calculated with SMASH or not.
 RECORD = np.dtype([("cid", "i8"), ("n_atoms", "i4"), ("n_steps", "i4"), ("place", "i8"), ("smash", "i8")])
 
 
 @dataclass
 class Summary:
-    """What ``index.json`` holds."""
+    """Contents of ``index.json``."""
 
     shard: list[Any]  #: name, size, time of change, number of entries
     stage: str
@@ -45,7 +45,7 @@ class Summary:
     version: int = VERSION
 
     def fits(self, shard: list[Any]) -> bool:
-        """Whether the shard is still the one that was indexed."""
+        """Whether the shard is unchanged since it was indexed."""
         return self.version == VERSION and self.shard == shard
 
     def write(self, path: Path, **more: Any) -> None:
@@ -56,7 +56,7 @@ class Summary:
 
 
 def read_summary(path: Path) -> tuple[Summary, dict[str, Any]] | None:
-    """Summary in a file and what stands there beside it; None if there is none that can be read."""
+    """Summary in a file and the other entries there; None if it cannot be read."""
     try:
         values = json.loads(path.read_text())
         known = {name: values.pop(name) for name in Summary.__dataclass_fields__}
@@ -76,7 +76,7 @@ def step_size(n_atoms: int) -> int:
 
 
 def packed(trajectory: Trajectory) -> bytes:
-    """A trajectory as it stands in ``snapshots``."""
+    """A trajectory as stored in ``snapshots``."""
     n_steps, n_atoms, _ = trajectory.positions.shape
     steps = np.zeros((n_steps, step_size(n_atoms)), dtype=np.uint8)
     steps[:, :8] = trajectory.energies.astype("<f8").reshape(-1, 1).view(np.uint8)
@@ -93,7 +93,7 @@ class StageIndex:
         self.folder = folder
         found = read_summary(folder / "index.json")
         if found is None:
-            raise TDNError(f"the index '{folder}' is damaged; delete this folder, it is made again")
+            raise TDNError(f"the index '{folder}' is damaged; delete this folder; it will be rebuilt")
         self.summary = found[0]
         self._files: dict[str, int] = {}
 
@@ -131,13 +131,13 @@ class StageIndex:
         content = os.pread(self._files[name], size, place)
         if len(content) != size:
             raise TDNError(
-                f"the index '{self.folder}' is shorter than it should be; delete this folder, it is made again"
+                f"the index '{self.folder}' is shorter than it should be; delete this folder; it will be rebuilt"
             )
         return content
 
 
 def index_homes(shard: Path, folder: Path | None = None) -> list[Path]:
-    """Folders where the indices of a shard may be: as asked for, or beside it, then in the user's cache."""
+    """Folders where the indices of a shard may be: the requested one, or beside the shard, then in the user's cache."""
     name = f"{shard.name}.index"
     if folder is not None:
         return [folder / name]
@@ -147,6 +147,6 @@ def index_homes(shard: Path, folder: Path | None = None) -> list[Path]:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be written to a folder, which may have to be made."""
+    """Whether files can be written to a folder, which may not exist yet."""
     existing = next(part for part in (folder, *folder.absolute().parents) if part.exists())
     return os.access(existing, os.W_OK)

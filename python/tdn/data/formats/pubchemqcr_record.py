@@ -1,4 +1,4 @@
-"""One entry of a PubChemQCR shard to arrays: units, checks, and reasons for what is left out.
+"""Converts one entry of a PubChemQCR shard to arrays: units, checks, and reasons for what is left out.
 
 An entry is ``gzip(pickle(dict))`` with the keys pm3, hf, DFT_1st, DFT_2nd; each is a list of steps or None. A step has
 ``coordinates`` [{atom, charge, x, y, z}] in angstrom, ``energy`` in Hartree and ``gradient``
@@ -22,8 +22,8 @@ from tdn.data.formats.unpickle import load_plain
 from tdn.elements import ATOMIC_NUMBERS
 from tdn.errors import TDNError
 
-#: eV per Hartree and angstrom per Bohr, CODATA 2014 as ASE has them. The published loader uses 27.2114 and 1 / 1.8897:
-#: its energies are larger by 5e-7 of their value, its forces smaller by 1.4e-5.
+#: eV per Hartree and angstrom per Bohr, CODATA 2014 as in ASE. The published loader uses 27.2114 and 1 / 1.8897: its
+#: energies are larger by 5e-7 of their value, its forces smaller by 1.4e-5.
 HARTREE, BOHR = float(Hartree), float(Bohr)
 
 #: Stages of an entry, in the order of the calculation.
@@ -48,7 +48,7 @@ def read_entry(content: bytes, what: str) -> dict[str, Any] | None:
     """Dictionary of an entry; None if it cannot be unzipped.
 
     Raises:
-        TDNError: the pickle holds more than plain values, or something else than a dictionary.
+        TDNError: the pickle holds more than plain values, or is not a dictionary.
     """
     try:
         plain = gzip.decompress(content)
@@ -63,7 +63,7 @@ def read_entry(content: bytes, what: str) -> dict[str, Any] | None:
 def read_stage(entry: Mapping[str, Any], stage: str, left_out: Counter[str]) -> Trajectory | None:
     """Steps of one stage; what is left out is counted.
 
-    The last step with coordinates and energy says which atoms the molecule has; steps with others are left out.
+    The last step with coordinates and energy defines the atoms of the molecule; steps with other atoms are left out.
     """
     steps = entry.get(stage)
     if not isinstance(steps, (list, tuple)) or not steps:
@@ -89,7 +89,7 @@ def read_stage(entry: Mapping[str, Any], stage: str, left_out: Counter[str]) -> 
 
 
 def is_usable(step: Any) -> bool:
-    """Whether a step can say which atoms the molecule has."""
+    """Whether a step can define the atoms of the molecule."""
     if not isinstance(step, dict) or step.get("energy") is None or not isinstance(step.get("coordinates"), list):
         return False
     return bool(step["coordinates"]) and None not in symbols_of(step["coordinates"])

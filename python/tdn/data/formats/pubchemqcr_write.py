@@ -1,4 +1,4 @@
-"""Writing PubChemQCR shards: small valid files of one's own trajectories."""
+"""Writing PubChemQCR shards: small valid files of your own trajectories."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tdn.data.trajectories import in_order
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError
 
-#: Steps of each stage (pm3, hf, DFT_1st, DFT_2nd); a stage that is not there becomes None.
+#: Steps of each stage (pm3, hf, DFT_1st, DFT_2nd); a missing stage becomes None.
 Stages = Mapping[str, Sequence[Structure]]
 
 
@@ -29,14 +29,14 @@ def write_pubchemqcr(
     Args:
         path: the file, ``*.lmdb``.
         trajectories: number of each molecule (at most 9 digits) and its stages; steps need energy and forces.
-        smash: write steps as SMASH has them, without nuclear charges.
+        smash: write steps as SMASH does, without nuclear charges.
         overwrite: replace an existing file.
 
     Returns:
         Number of trajectories.
 
     Raises:
-        TDNError: a structure without energy or forces, a periodic one, or a file that exists.
+        TDNError: a structure has no energy or forces or is periodic, or the file exists.
     """
     return write_lmdb(path, (entry(cid, stages, smash) for cid, stages in trajectories), overwrite)
 

@@ -13,19 +13,19 @@ from typing import Any
 
 from tdn.errors import TDNError, suggest
 
-#: Options of formats in which labels may have any name.
+#: Options of formats whose labels may have any name.
 KEY_OPTIONS = ("energy_key", "forces_key", "stress_key")
 
 
 @dataclass(frozen=True)
 class Format:
-    """What is known of a format without importing anything for it."""
+    """Description of a format, which imports nothing."""
 
-    files: str  #: what its files are, for the user
-    opener: str | None = None  #: ``module:function`` in this folder, None where it is only written
+    files: str  #: description of its files, for the user
+    opener: str | None = None  #: ``module:function`` in this folder, None if it is only written
     options: tuple[str, ...] = ()  #: of the opener
     suffixes: tuple[str, ...] = ()  #: of files that are read as this format
-    writer: str | None = None  #: ``module:function`` in this folder, None where it is only read
+    writer: str | None = None  #: ``module:function`` in this folder, None if it is only read
     target_suffixes: tuple[str, ...] = ()  #: of files that are written in this format
 
 
@@ -65,11 +65,11 @@ def opener_of(path: Path, name: str | None, options: dict[str, Any]) -> Any:
 
     Args:
         path: the file or folder.
-        name: of the format, None to guess it.
-        options: of the format, which are checked by name.
+        name: name of the format, None to guess it.
+        options: options of the format; their names are checked.
 
     Raises:
-        TDNError: an unknown format or option.
+        TDNError: the format or an option is unknown.
     """
     name = name or guess_format(path)
     if name not in READABLE:
@@ -85,22 +85,22 @@ def opener_of(path: Path, name: str | None, options: dict[str, Any]) -> Any:
 
 
 def guess_format(path: Path) -> str:
-    """Format by the ending, for LMDB files by a look at their keys."""
+    """Guess the format from the extension, for LMDB files from their keys."""
     if path.is_dir() or path.suffix in (".lmdb", ".aselmdb"):
         return imported("lmdb_file:kind_of")(path)
     return next((name for name, entry in READABLE.items() if path.suffix in entry.suffixes), "ase")
 
 
 def writer_of(target: Path, name: str | None) -> Any:
-    """Function that writes a format, given or by the ending of the target.
+    """Function that writes a format, which is given or follows from the extension of the target.
 
     Raises:
-        TDNError: an unknown format, or an ending that says nothing.
+        TDNError: the format or the extension is unknown.
     """
     known = ", ".join(WRITABLE)
     name = name or next((one for one, entry in WRITABLE.items() if target.suffix in entry.target_suffixes), None)
     if name is None:
-        raise TDNError(f"the ending of '{target}' does not say in which form to write; name one of {known}")
+        raise TDNError(f"the extension of '{target}' does not give the format; name one of {known}")
     if name not in WRITABLE:
-        raise TDNError(f"unknown form '{name}'{suggest(name, WRITABLE)}; known are {known}")
+        raise TDNError(f"unknown format '{name}'{suggest(name, WRITABLE)}; known are {known}")
     return imported(WRITABLE[name].writer or "")

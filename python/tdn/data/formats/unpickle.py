@@ -1,6 +1,6 @@
-"""Reading pickles of others without running what is in them: plain values, and graphs of torch_geometric.
+"""Reads foreign pickles without running the code in them: plain values, and graphs of torch_geometric.
 
-A pickle is a program that may call anything importable. Here it can name only what stands in the tables below, and each
+A pickle is a program that may call anything importable. Here it can name only what is in the tables below, and each
 entry is an object of this module, so neither torch_geometric nor torch is imported and nothing else is ever called.
 """
 
@@ -35,12 +35,12 @@ class Call:
 
 
 class NumberType:
-    """Data type of numpy as pickled; only kinds whose bytes are numbers or text."""
+    """Pickled numpy data type; only kinds whose bytes are numbers or text."""
 
     def __init__(self, name: Any = "", *_: Any):
         self.dtype = np.dtype(name if isinstance(name, str) else "V")
         if self.dtype.kind not in "biufcSU":
-            raise TDNError(f"it has numpy data of type {name!r}, which are no numbers")
+            raise TDNError(f"it has numpy data of type {name!r}, which are not numbers")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         if state[1] in ("<", ">"):
@@ -48,7 +48,7 @@ class NumberType:
 
 
 class ArrayRecord:
-    """Array of numpy as pickled; ``numpy.asarray`` makes it one."""
+    """Pickled numpy array; ``numpy.asarray`` converts it to an array."""
 
     def __init__(self, *_: Any):
         self.value: NDArray[Any] = np.zeros(0)
@@ -62,7 +62,7 @@ class ArrayRecord:
 
 
 class TensorRecord:
-    """Tensor of torch as pickled, decoded by torch's reader for weights when ``numpy.asarray`` asks for it."""
+    """Pickled torch tensor, which ``numpy.asarray`` decodes with torch's reader for weights."""
 
     def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any):
         if not isinstance(storage, StorageRecord):
@@ -88,7 +88,7 @@ class TensorRecord:
 
 
 class StorageRecord:
-    """The numbers of a tensor: what ``torch.save`` wrote."""
+    """The numbers of a tensor, as ``torch.save`` wrote them."""
 
     def __init__(self, content: Any):
         if not isinstance(content, bytes):
@@ -105,7 +105,7 @@ class ObjectRecord:
     attributes: dict[str, Any]
 
     def __new__(cls, *_: Any) -> ObjectRecord:
-        """A pickle makes objects without calling ``__init__``."""
+        """A pickle creates objects without calling ``__init__``."""
         record = super().__new__(cls)
         record.attributes = {}
         return record
@@ -116,14 +116,14 @@ class ObjectRecord:
 
 
 def array_of(content: Any, number_type: Any, shape: Any, order: str = "C") -> NDArray[Any]:
-    """Array from its bytes, as numpy pickles it."""
+    """Array from its bytes, as numpy pickles them."""
     if not isinstance(number_type, NumberType) or not isinstance(content, (bytes, bytearray)):
         raise TDNError("it has an array of numpy that does not hold numbers")
     return np.frombuffer(bytes(content), number_type.dtype).reshape(shape, order=order).copy()  # type: ignore[call-overload]
 
 
 def scalar_of(number_type: Any, content: Any) -> Any:
-    """Number of numpy from its bytes."""
+    """numpy scalar from its bytes."""
     return array_of(content, number_type, ()).item()
 
 
@@ -137,7 +137,7 @@ def encoded(text: Any, encoding: Any) -> bytes:
 def reconstructed(kind: Any, *_: Any) -> Any:
     """Object as protocols 0 and 1 write it."""
     if kind is not ObjectRecord:
-        raise TDNError("it makes an object in a way that is not allowed")
+        raise TDNError("it creates an object in a forbidden way")
     return ObjectRecord()
 
 
@@ -181,13 +181,13 @@ class Unpickler(pickle.Unpickler):
         self._allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a global name."""
+        """The object that replaces a global name."""
         if (module, name) not in self._allowed:
             raise TDNError(f"it holds a Python object {shown(f'{module}.{name}')}, which could run code when read")
         return self._allowed[module, name]
 
     def persistent_load(self, identity: Any) -> Any:
-        """References to something outside of the pickle."""
+        """Refuse references to something outside of the pickle."""
         raise TDNError(f"it refers to something outside of itself ({quoted(identity)})")
 
 
@@ -196,10 +196,10 @@ def load_plain(content: bytes, what: str) -> Any:
 
     Args:
         content: the pickle.
-        what: where it comes from, the subject of an error's sentence.
+        what: its origin, the subject of an error's sentence.
 
     Raises:
-        TDNError: it holds anything else, or is no pickle.
+        TDNError: it holds anything else, or is not a pickle.
     """
     return _load(content, what, PLAIN, "plain lists, dictionaries and numbers")
 
@@ -207,7 +207,7 @@ def load_plain(content: bytes, what: str) -> Any:
 def load_graph(content: bytes, what: str) -> dict[str, Any]:
     """Attributes of a pickled ``torch_geometric.data.Data``, old (``__dict__``) or new (``_store``); tensors as arrays.
 
-    Arguments and errors as of :func:`load_plain`. A tensor is decoded when ``numpy.asarray`` asks for it.
+    Arguments and errors as in :func:`load_plain`. A tensor is decoded by ``numpy.asarray``.
     """
     found = _load(content, what, GRAPH, "graphs of torch_geometric with tensors and numbers")
     if not isinstance(found, ObjectRecord):
@@ -224,4 +224,4 @@ def _load(content: bytes, what: str, allowed: Mapping[tuple[str, str], Any], cur
     except TDNError as problem:
         raise TDNError(f"{what} is not unpickled: {problem}; give files that hold {cure} only") from None
     except Exception as problem:  # a broken pickle can raise anything
-        raise TDNError(f"{what} is no readable pickle ({first_line(problem)}); give a whole file") from None
+        raise TDNError(f"{what} is not a readable pickle ({first_line(problem)}); give a whole file") from None

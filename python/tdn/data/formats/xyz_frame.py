@@ -1,4 +1,4 @@
-"""One frame of an extended XYZ file; whatever is wrong with it is told with its line."""
+"""One frame of an extended XYZ file; every error names its line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TRUE, _FALSE = ("T", "True", "TRUE", "true", "1"), ("F", "False", "FALSE", "fal
 
 
 class FrameProblem(TDNError):
-    """What is wrong with a frame, and in which of its lines, counted from 0."""
+    """What is wrong with a frame, and in which of its lines (from 0)."""
 
     def __init__(self, line: int, sentence: str):
         super().__init__(sentence)
@@ -30,12 +30,13 @@ def read_frame(text: str, name: str, keys: LabelKeys) -> Structure:
     """Structure of a frame.
 
     Args:
-        text: the frame from its number of atoms on, perhaps with cell vectors (``VEC1 x y z``) or blank lines behind.
+        text: the frame, starting with its number of atoms, possibly followed by cell vectors (``VEC1 x y z``) or blank
+            lines.
         name: of the structure.
         keys: names of the labels.
 
     Raises:
-        FrameProblem: anything that cannot be read.
+        FrameProblem: something cannot be read.
     """
     lines = text.split("\n")
     n_atoms = int(lines[0])
@@ -76,7 +77,7 @@ def header_line(
 
 
 def labels_of(values: dict[str, Any], keys: LabelKeys, cell: NDArray[np.float64], periodic: bool) -> Labels:
-    """Labels among the values; what is wrong with them stands in the comment line."""
+    """Labels among the values; errors in them are in the comment line."""
     try:
         return read_labels(values, keys, cell, periodic)
     except TDNError as problem:
@@ -84,7 +85,7 @@ def labels_of(values: dict[str, Any], keys: LabelKeys, cell: NDArray[np.float64]
 
 
 def rows_of(lines: Sequence[str], columns: dict[str, Column], exact: bool) -> list[list[str]]:
-    """Words of each atom's line; ``exact``: as many as the columns need, else at least so many."""
+    """Words of each atom's line; ``exact``: exactly as many as the columns need, else at least as many."""
     rows = [line.split() for line in lines]
     width = sum(column.width for column in columns.values())
     for row_number, row in enumerate(rows):
@@ -111,7 +112,7 @@ def table(rows: Sequence[Sequence[str]], column: Column, name: str) -> NDArray[n
 
 
 def first_problem(rows: Sequence[Sequence[str]], column: Column, name: str) -> FrameProblem:
-    """The first word that is no finite number."""
+    """The first word that is not a finite number."""
     for row_number, row in enumerate(rows):
         for word in row[column.first : column.first + column.width]:
             try:
@@ -120,12 +121,14 @@ def first_problem(rows: Sequence[Sequence[str]], column: Column, name: str) -> F
                         2 + row_number, f"{name} has {quoted(word)}, which is not a finite number; correct it"
                     )
             except ValueError:
-                return FrameProblem(2 + row_number, f"{name} has {quoted(word)}, which is no number; {cure_of(word)}")
-    return FrameProblem(2, f"{name} has a value that is no number; correct it")
+                return FrameProblem(
+                    2 + row_number, f"{name} has {quoted(word)}, which is not a number; {cure_of(word)}"
+                )
+    return FrameProblem(2, f"{name} has a value that is not a number; correct it")
 
 
 def cure_of(word: str) -> str:
-    """What to do about a word that is no number."""
+    """What to do about a word that is not a number."""
     if set(word) == {"*"}:
         return "Fortran writes stars for a number that its format has no room for: write it again with a wider format"
     if word.strip("+-.0123456789dD") == "" and any(letter in word for letter in "dD"):
@@ -153,7 +156,7 @@ def whole_numbers(rows: Sequence[Sequence[str]], column: Column, name: str) -> N
     wrong = np.flatnonzero((values != np.round(values)) | (abs(values) > 2**53))
     if len(wrong):
         word = rows[wrong[0]][column.first]
-        raise FrameProblem(2 + int(wrong[0]), f"{name} has {quoted(word)}, which is no whole number; correct it")
+        raise FrameProblem(2 + int(wrong[0]), f"{name} has {quoted(word)}, which is not a whole number; correct it")
     return values.astype(np.int64)
 
 
@@ -171,14 +174,14 @@ def fixed_of(rows: Sequence[Sequence[str]], columns: dict[str, Column]) -> NDArr
 
 
 def tags_of(rows: Sequence[Sequence[str]], columns: dict[str, Column]) -> NDArray[np.int64] | None:
-    """Tags (n_atoms,); None where there are none."""
+    """Tags (n_atoms,); None if there are none."""
     return whole_numbers(rows, columns["tags"], "tags") if "tags" in columns else None
 
 
 def label_values(
     header: dict[str, str], rows: Sequence[Sequence[str]], columns: dict[str, Column], keys: LabelKeys
 ) -> dict[str, Any]:
-    """What the frame has under the names of the labels."""
+    """The values in the frame under the names of the labels."""
     values = {key: value_of(header[key]) for key in (keys.energy, keys.stress) if key in header}
     found = values.get(keys.stress)
     if isinstance(found, list) and np.size(found) == 6:  # programs order six components differently
@@ -192,7 +195,7 @@ def label_values(
 
 
 def appended_cell(lines: Sequence[str], first: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Cell (3, 3) and directions (3,) of lines ``VEC1 x y z`` behind the atoms; zeros where there are none."""
+    """Cell (3, 3) and directions (3,) from lines ``VEC1 x y z`` after the atoms; zeros if there are none."""
     cell, given = np.zeros((3, 3)), np.zeros(3, dtype=bool)
     for line_number, line in enumerate(lines[first:], start=first):
         words = line.split()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tdn.errors import TDNError, quoted
 
-#: ``key``, ``key=value``, ``key = value``; keys and values may be quoted, values in brackets too.
+#: ``key``, ``key=value``, ``key = value``; keys and values may be quoted, values may also be in brackets.
 _ENTRY = re.compile(
     r"""("(?:[^"\\]|\\.)*"|[^\s="]+) (?:\s*=\s*("(?:[^"\\]|\\.)*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|\S*))?""", re.VERBOSE
 )
@@ -24,7 +24,7 @@ _FLAGS = {
     **dict.fromkeys(("T", "True", "TRUE", "true", "1"), True),
     **dict.fromkeys(("F", "False", "FALSE", "false", "0"), False),
 }
-#: Names of columns that mean the same.
+#: Alternative names of columns.
 _ALIASES = {"species": "species", "symbols": "species", "pos": "pos", "positions": "pos", "Z": "Z", "numbers": "Z"}
 
 
@@ -59,15 +59,15 @@ def header_of(line: str, used: tuple[str, ...]) -> dict[str, str]:
 
     Args:
         line: the comment line.
-        used: keys beside those of the format that will be read; given twice they are refused.
+        used: keys besides those of the format that will be read; they may not be given twice.
 
     Raises:
-        TDNError: an entry that is read stands there twice, or one of the format's own in other capitals.
+        TDNError: a key that is read is given twice, or a key of the format is in other capitals.
     """
     found: dict[str, str] = {}
     for key, value in entries_of(line):
         if key in found and found[key] != value and key in (*_OWN, *used):
-            raise TDNError(f"{key} is given twice, as {quoted(found[key])} and as {quoted(value)}; leave one")
+            raise TDNError(f"{key} is given twice, as {quoted(found[key])} and as {quoted(value)}; keep one")
         found[key] = value
     for own in _OWN:
         written = next((key for key in found if key != own and key.lower() == own.lower()), None)
@@ -77,7 +77,7 @@ def header_of(line: str, used: tuple[str, ...]) -> dict[str, str]:
 
 
 def value_of(text: str) -> Any:
-    """Numbers of an entry as a list, the text itself if it is something else."""
+    """Numbers of an entry as a list, or the text if it is something else."""
     if text.startswith("_JSON "):
         try:
             return json.loads(text.removeprefix("_JSON "))
@@ -93,12 +93,12 @@ def value_of(text: str) -> Any:
 def number(word: str) -> float:
     """A number as Python reads it, but without underscores between the digits."""
     if "_" in word:
-        raise ValueError(f"{word!r} is no number")
+        raise ValueError(f"{word!r} is not a number")
     return float(word)
 
 
 def cell_of(header: Mapping[str, str]) -> NDArray[np.float64] | None:
-    """Cell vectors as rows (3, 3), None where there is no ``Lattice``."""
+    """Cell vectors as rows (3, 3), None without ``Lattice``."""
     if "Lattice" not in header:
         return None
     values = value_of(header["Lattice"])
@@ -110,7 +110,7 @@ def cell_of(header: Mapping[str, str]) -> NDArray[np.float64] | None:
 
 
 def periods_of(header: Mapping[str, str], default: bool) -> NDArray[np.bool_]:
-    """Periodic directions (3,); with a ``Lattice`` all, without one none, unless ``pbc`` says otherwise."""
+    """Periodic directions (3,): by default all with a ``Lattice`` and none without; ``pbc`` overrides."""
     words = header.get("pbc", "T" if default else "F").replace(",", " ").split()
     if len(words) not in (1, 3) or any(word not in _FLAGS for word in words):
         raise TDNError(f"pbc is {quoted(header.get('pbc', ''))}; write three of T and F")
@@ -122,7 +122,7 @@ def columns_of(properties: str | None) -> dict[str, Column]:
     """Columns by name from ``Properties``, those of plain XYZ if there are none.
 
     Raises:
-        TDNError: it is no list of ``name:type:count``, or has no species or no positions.
+        TDNError: it is not a list of ``name:type:count``, or has no species or no positions.
     """
     if properties is None:
         return {"species": Column("S", 0, 1), "pos": Column("R", 1, 3)}
@@ -135,7 +135,7 @@ def columns_of(properties: str | None) -> dict[str, Column]:
             )
         name = _ALIASES.get(name, name)
         if name in columns:
-            raise TDNError(f"Properties names {quoted(name)} twice; leave one")
+            raise TDNError(f"Properties names {quoted(name)} twice; keep one")
         columns[name] = Column(kind, first, int(count))
         first += int(count)
     if len(words) % 3:

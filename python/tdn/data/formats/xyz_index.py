@@ -1,4 +1,4 @@
-"""Where the frames of an extended XYZ file are, and which names they have; the file is read once."""
+"""Positions of the frames in an extended XYZ file, and the names in them; the file is read once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tdn.data.formats.xyz_header import pairs_of, unquoted
 from tdn.errors import TDNError, quoted
 
-#: Lines read at a time: the memory for a number of atoms that is far too large.
+#: Lines read at a time, which limits the memory if a number of atoms is far too large.
 _BLOCK = 100_000
 
 
@@ -24,23 +24,23 @@ class Layout(NamedTuple):
 
     entries: frozenset[str]  #: keys of the comment line
     properties: str | None  #: the text of ``Properties``
-    extra: int  #: columns without a name, where there are no ``Properties``
+    extra: int  #: columns without a name, if there are no ``Properties``
 
 
 class XyzIndex(NamedTuple):
     """Frames of a file."""
 
     offsets: NDArray[np.int64]  #: (n_frames + 1,) byte at which each frame begins, and the end
-    layouts: Counter[Layout]  #: how many frames have these names
+    layouts: Counter[Layout]  #: number of frames with these names
 
 
 def read_index(path: Path) -> XyzIndex:
     """Go through the file once.
 
-    Blank lines between frames, before the first and after the last are passed over.
+    Blank lines before, between and after frames are skipped.
 
     Raises:
-        TDNError: a frame does not begin with its number of atoms, or the file ends inside of one.
+        TDNError: a frame does not begin with its number of atoms, or the file ends within a frame.
     """
     offsets: list[int] = []
     layouts: Counter[Layout] = Counter()
@@ -69,11 +69,11 @@ def read_index(path: Path) -> XyzIndex:
 
 
 def atoms_of(line: bytes, where: str, earlier: str) -> int:
-    """Number of atoms in a frame's first line."""
+    """Number of atoms from a frame's first line."""
     if re.fullmatch(rb"\s*[0-9]{1,18}\s*", line):
         return int(line)
     text = quoted(line.rstrip(b"\r\n").decode(errors="replace"))
-    raise TDNError(f"{where}{text} stands where the number of atoms is expected; correct this line{earlier}")
+    raise TDNError(f"{where}{text} is where the number of atoms should be; correct this line{earlier}")
 
 
 def frame_of(file: IO[bytes], comment: bytes, n_atoms: int) -> tuple[Layout, int, int]:
@@ -87,7 +87,7 @@ def frame_of(file: IO[bytes], comment: bytes, n_atoms: int) -> tuple[Layout, int
 
 
 def blocks(file: IO[bytes], n_lines: int) -> Iterator[list[bytes]]:
-    """The next lines, as far as the file has them."""
+    """The next lines, fewer at the end of the file."""
     while n_lines > 0:
         block = list(islice(file, min(n_lines, _BLOCK)))
         if not block:

@@ -16,7 +16,7 @@ from tdn.errors import TDNError
 
 
 class XyzSource(FileSource):
-    """The places of the frames are kept, 8 bytes each, and a frame is parsed when it is asked for."""
+    """Keeps the offsets of the frames, 8 bytes each, and parses frames on demand."""
 
     def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
         self.offsets, self.layouts = read_index(path)
@@ -37,7 +37,7 @@ class XyzSource(FileSource):
             raise TDNError(f"{name}: '{self.path}' has changed since it was opened; start again") from None
 
     def text(self, index: int) -> str:
-        """A frame as it is written."""
+        """Text of a frame."""
         start, end = self.offsets[index : index + 2].tolist()
         with open(self.path, "rb") as file:
             file.seek(start)
@@ -49,7 +49,7 @@ class XyzSource(FileSource):
         for layout, count in self.layouts.items():
             try:
                 columns = {name: column.width for name, column in columns_of(layout.properties).items()}
-            except TDNError:  # told when such a frame is read
+            except TDNError:  # reported when such a frame is read
                 columns = {}
             found += unread_in(layout.entries, columns, self.keys, count, layout.extra > 0)
         return found

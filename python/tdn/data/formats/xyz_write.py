@@ -10,7 +10,7 @@ from tdn.files import write_atomically
 
 
 def write_xyz(source: Source, target: Path, overwrite: bool) -> None:
-    """Write structures in their order; ASE keeps eight decimals of positions and forces."""
+    """Write structures in order; ASE writes positions and forces with eight decimals."""
     from ase.io import write as write_atoms
 
     def write(path: str) -> None:
@@ -20,5 +20,5 @@ def write_xyz(source: Source, target: Path, overwrite: bool) -> None:
 
     try:
         write_atomically(write, target)
-    finally:  # nothing of an unfinished file stays
+    finally:  # leave no unfinished file
         target.with_suffix(target.suffix + ".part").unlink(missing_ok=True)
