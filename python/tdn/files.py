@@ -72,7 +72,7 @@ def check_target(path: str | Path, overwrite: bool) -> Path:
 
 
 def write_atomically(content_writer: Callable[[str], Any], path: Path) -> None:
-    """Call ``content_writer(temporary path)`` and put the result in place; an interruption leaves the old file intact."""
+    """Call ``content_writer(temporary path)``, then put the result in place; interrupted, it keeps the old file."""
     temporary = path.with_suffix(path.suffix + ".part")
     content_writer(str(temporary))
     os.replace(temporary, path)

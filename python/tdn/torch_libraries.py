@@ -1,8 +1,8 @@
-"""The two libraries that need torch, for the torch that is installed: ``libtdn_ops`` and ``libtdn_script``.
+"""The two libraries that need torch, built for the installed torch: ``libtdn_ops`` and ``libtdn_script``.
 
-A build of the package beside a torch holds them in ``torch/VERSION``. For another torch, or after an installation
-without one, they are compiled when they are first asked for, from the sources in the package, and kept in the user's
-cache folder. ``python -m tdn.torch_libraries`` does so ahead of time and prints where they are.
+A package that was built with a torch holds them in ``torch/VERSION``. For another torch, or after an installation
+without torch, they are compiled at first use from the sources in the package, and kept in the user's cache folder.
+``python -m tdn.torch_libraries`` compiles them ahead of time and prints their folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ INSTALLED = "lib/tdn"
 
 
 def torch_version() -> str | None:
-    """Version of the installed torch without its build (``2.13.0``), None without torch; does not import it."""
+    """Version of the installed torch without its build tag (``2.13.0``), None without torch; does not import it."""
     if util.find_spec("torch") is None:
         return None
     try:
@@ -47,7 +47,7 @@ def package_file(name: str) -> Path:
     """A file or folder beside the package's modules.
 
     Raises:
-        TDNError: the package was not built, only its sources are on the path.
+        TDNError: the package was not built; only its sources are on the path.
     """
     for folder in tdn.__path__:
         if (path := Path(folder) / name).exists():
@@ -56,7 +56,7 @@ def package_file(name: str) -> Path:
 
 
 def find() -> Path | None:
-    """Folder of the libraries for the installed torch, None while there is none. Cheap: ``lmp`` asks at every start."""
+    """Folder of the libraries for the installed torch, None if missing. Cheap: ``lmp`` calls it at every start."""
     version = torch_version()
     if version is None:
         return None
@@ -67,7 +67,7 @@ def find() -> Path | None:
 
 @cache
 def cache_folder(version: str) -> Path | None:
-    """Where libraries for a torch are kept that fit the engine of this package; None if it was not built."""
+    """Folder for libraries that fit a torch and the engine of this package; None if the package was not built."""
     engine = next((path for folder in tdn.__path__ if (path := Path(folder) / ENGINE).is_file()), None)
     if engine is None:
         return None
@@ -76,13 +76,13 @@ def cache_folder(version: str) -> Path | None:
 
 
 def offer_script_engine() -> None:
-    """Tell the engine of this process, and those started from it, where the script engine is, if it is there."""
+    """Tell the engine of this process and of its children where the script engine is, if it exists."""
     if SCRIPT_VARIABLE not in os.environ and (folder := find()) is not None:
         os.environ[SCRIPT_VARIABLE] = str(folder / SCRIPT_ENGINE)
 
 
 def provide() -> Path:
-    """Folder of the libraries for the installed torch, compiled now if there are none.
+    """Folder of the libraries for the installed torch, which are compiled now if missing.
 
     Raises:
         TDNError: there is no torch, no compiler, or the compiler failed.
@@ -105,7 +105,7 @@ def provide() -> Path:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Keep other processes of this user out until the end of the block."""
+    """Exclude other processes of this user until the end of the block."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -43,7 +43,7 @@ def test_an_ending_belongs_to_one_format():
 
 def test_manual_has_the_same_formats():
     assert first_cells("| format | files") == set(READABLE)
-    assert first_cells("| form | what") == set(WRITABLE)
+    assert first_cells("| format | what it keeps") == set(WRITABLE)
 
 
 @pytest.mark.parametrize("name", READABLE)

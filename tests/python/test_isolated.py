@@ -57,7 +57,7 @@ class TestTraining:
         with pytest.raises(
             TDNError,
             match=r"structure 0 of train\.xyz and structure 8 of train\.xyz are both an isolated atom of Cu but have "
-            r"the energies .* and .* eV; leave the right one",
+            r"the energies .* and .* eV; keep the right one",
         ):
             start(tmp_path, settings())
         assert not (tmp_path / "run").exists()

@@ -94,7 +94,7 @@ class TestRealData:
 
     def test_energies_per_atom_of_molecules(self, request):
         (line,) = warnings(read(request.config.rootpath / "examples" / "pubchemqcr" / "small.lmdb"), per_atom)
-        assert "they are probably energies per atom, but those of all atoms together are needed" in line
+        assert "they are probably energies per atom, but total energies are needed" in line
 
 
 class TestMadeUpData:

@@ -174,7 +174,7 @@ class TestUnread:
         assert main(["data", str(tmp_path / "a.xyz")]) == 0
         out = capsys.readouterr().out
         assert out.count("Note") == 1
-        assert f"Note: names that look like labels are not read: {name} (in 1); choose them by {option}." in out
+        assert f"Note: names that look like labels are not read: {name} (in 1); select them with {option}." in out
         found = open_source({"path": tmp_path / "a.xyz", option: name})[150]
         assert getattr(found, option.removesuffix("_key")) is not None
 
@@ -196,7 +196,7 @@ class TestUnread:
     def test_columns_without_names(self, tmp_path):
         (tmp_path / "a.xyz").write_text(frame("energy=1", ""))
         note = open_source(tmp_path / "a.xyz").unread_labels().note()
-        assert "columns beside the positions in 1 structures have no name and are not read; Properties=species" in note
+        assert "columns besides the positions in 1 structures have no name and are not read; Properties=species" in note
 
     def test_joined_and_cut_sources(self, tmp_path):
         (tmp_path / "a.xyz").write_text(frame("energy=1 free_energy=1"))
@@ -215,7 +215,7 @@ class TestUnread:
         assert set(source.unread_labels().found) == expected
         assert open_source({"path": files / name, **KEYS}).unread_labels().note() in (
             None,
-            "Note: names that look like labels are not read: energy (in 3); choose them by energy_key.",
+            "Note: names that look like labels are not read: energy (in 3); select them with energy_key.",
         )
 
 
@@ -230,7 +230,7 @@ class TestEnergiesOfAnotherName:
 
     def test_training_refuses(self, folder):
         with pytest.raises(
-            TDNError, match=r"^3 structures have no energy under the name energy but have Energy; choose"
+            TDNError, match=r"^3 structures have no energy under the name energy but have Energy; select"
         ):
             start(folder, settings())
         assert not (folder / "run").exists()
@@ -239,7 +239,7 @@ class TestEnergiesOfAnotherName:
         lines = start(folder, settings(energy_weight=0.0, max_epochs=1))
         assert any("energies 9" in line for line in lines)
         (note,) = (line for line in lines if line.startswith("Note: names"))
-        assert "Energy (in 3); choose them by energy_key" in note
+        assert "Energy (in 3); select them with energy_key" in note
 
     def test_a_second_stage_that_learns_energies(self, folder):
         stage = {"start": 0.5, "energy_weight": 1.0}
@@ -259,7 +259,7 @@ class TestEnergiesOfAnotherName:
         assert "Note: names that look like labels are not read: Energy (in 3); choose" in capsys.readouterr().out
         assert main(["evaluate", model, str(folder / "train.xyz"), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["notes"] == [
-            "Note: names that look like labels are not read: Energy (in 3); choose them by energy_key."
+            "Note: names that look like labels are not read: Energy (in 3); select them with energy_key."
         ]
 
 
@@ -276,7 +276,7 @@ class TestSharedFaults:
     @pytest.mark.parametrize(("name", "found"), [("Energy", "Energy"), ("free_energy", "free_energy")])
     def test_energies_of_another_name(self, faults, tmp_path, capsys, name, found):
         path = str(faults / "unused_energy" / f"{name}.xyz")
-        with pytest.raises(TDNError, match=f"have no energy under the name energy but have {found}; choose one by"):
+        with pytest.raises(TDNError, match=f"have no energy under the name energy but have {found}; select one with"):
             start(tmp_path, changed(settings(), "data", train=path))
         assert main(["data", path]) == 0
         assert f"Note: names that look like labels are not read: {found} (in 12)" in capsys.readouterr().out
@@ -284,9 +284,9 @@ class TestSharedFaults:
     @pytest.mark.parametrize(
         ("name", "found"),
         [
-            ("unused_energy/both", "REF_energy (in 12), virial (in 12); choose them by energy_key and stress_key"),
-            ("unused_energy/noprops", "columns beside the positions in 12 structures have no name and are not read"),
-            ("peek/mixed_late", "DFT_forces (in 36); choose them by forces_key"),
+            ("unused_energy/both", "REF_energy (in 12), virial (in 12); select them with energy_key and stress_key"),
+            ("unused_energy/noprops", "columns besides the positions in 12 structures have no name and are not read"),
+            ("peek/mixed_late", "DFT_forces (in 36); select them with forces_key"),
         ],
     )
     def test_told_by_data_and_train(self, faults, tmp_path, capsys, name, found):

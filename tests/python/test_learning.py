@@ -65,7 +65,7 @@ class TestLearning:
         assert "labels: energies 6, forces 0, stress 0" in lines
         assert (
             "Note: names that look like labels are not read: dft_forces (in 6), virial (in 6); "
-            "choose them by forces_key and stress_key."
+            "select them with forces_key and stress_key."
         ) in lines
 
     def test_labels_are_counted(self, tmp_path):

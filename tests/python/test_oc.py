@@ -187,7 +187,7 @@ class TestRows:
 
     def test_missing_row(self, tmp_path):
         write_lmdb(tmp_path / "a.lmdb", [(b"1", row()), (b"nextid", number(3))])
-        with pytest.raises(TDNError, match=r"row 2 of a\.lmdb is missing though it is not among the deleted ones"):
+        with pytest.raises(TDNError, match=r"row 2 of a\.lmdb is missing but not marked as deleted"):
             open_source(tmp_path / "a.lmdb")[1]
 
 

@@ -50,7 +50,7 @@ class TestPlan:
         assert values["messages per layer and direction"] == (3, 3)
         assert values["MB per step"][0] == pytest.approx(6 * values["MB per layer and direction"][0], rel=2e-3)
         assert set(values).isdisjoint(COSTS) and set(values) > set(COUNTS)
-        assert text.splitlines()[-1].startswith("no rates are known, so memory and time stay open; ")
+        assert text.splitlines()[-1].startswith("no rates are given, so memory and time are unknown; ")
 
     def test_with_rates(self, plan, rates_file):
         status, text, _ = plan(WATER, *SYSTEM, "--rates", rates_file)
@@ -80,7 +80,7 @@ class TestPlan:
         replace(read_rates(rates_file), device="cuda").write(rates_file)
         _, text, _ = plan(WATER, *SYSTEM, "--rates", rates_file, "--gpus")
         assert set(parse_plan(text)) > set(COSTS)
-        assert "no GPU rates are known, so" in plan(WATER, *SYSTEM, "--gpus")[1]
+        assert "no GPU rates are given, so" in plan(WATER, *SYSTEM, "--gpus")[1]
 
     def test_json(self, plan):
         options = ("--box", 24.888, 24.888, 49.776, "--processors", 1, 1, 4, "--skin", 1, "--wire", "bfloat16")
@@ -107,7 +107,7 @@ class TestMistakes:
         [
             (("--density", 0.1, "--ranks", 4), "--atoms is missing; a plan needs --atoms, --ranks and"),
             (("--density", 0.1, "--atoms", 9), "--ranks is missing; a plan needs"),
-            (("--atoms", 10, "--ranks", 4), "neither --density nor --box is given; one of them must say"),
+            (("--atoms", 10, "--ranks", 4), "neither --density nor --box is given; give one of them"),
             (("--atoms", 0, "--ranks", 4, "--density", 0.1), "number of atoms is 0; give a whole number of at least 1"),
             (("--atoms", 9, "--ranks", -4, "--density", 0.1), "number of ranks is -4; give a whole number"),
             ((*SYSTEM[:2], "--ranks", 4, "--density", "nan"), "the density is nan atoms per cubic angstrom; give a"),
@@ -116,7 +116,7 @@ class TestMistakes:
             ((*SYSTEM, "--box", 9, 9, 9), "12288 atoms in this box have a density of 16.86, not the 0.1 atoms"),
             ((*SYSTEM, "--processors", 2, 2, 2), "processors 2 2 2 is not a grid of 4 ranks; give three numbers"),
             ((*SYSTEM, "--processors", -2, -2, 1), "processors -2 -2 1 is not a grid of 4 ranks"),
-            ((*SYSTEM, "--imbalance", 0.5), "--imbalance is 0.5; give the fullest rank's atoms by the mean's"),
+            ((*SYSTEM, "--imbalance", 0.5), "--imbalance is 0.5; give the fullest rank's atoms divided by the mean"),
             ((*SYSTEM, "--rates", "none.json"), "rate file 'none.json' cannot be read; make one with 'tdn plan"),
             (("--measure",), "--measure has no file to write to; add -o rates.json"),
             (("--measure", "-o", "no/rates.json"), "folder 'no' of the file to write does not exist; create it first"),

@@ -90,7 +90,7 @@ class TestCommand:
         status, text, _ = command(path, "--atoms", 8, "--repeats", 1)
         assert status == 0
         assert text.startswith("engine script, 8 atoms")
-        assert "the stages of engine script are not told apart" in text
+        assert "engine script does not time its stages" in text
         assert "all" not in rows(text)
 
     @pytest.mark.parametrize("option", ["--atoms", "--threads", "--repeats"])

@@ -152,7 +152,7 @@ class TestMistakes:
 
     @pytest.mark.parametrize("option", ["cell", "symmetry"])
     def test_no_three_periods(self, exact, option):
-        with pytest.raises(TDNError, match=r"needs three periods but pbc is \[True, True, False\]"):
+        with pytest.raises(TDNError, match=r"need three periodic directions but pbc is \[True, True, False\]"):
             relax(structures.open_slab(), exact, Settings(**{option: True}))
 
     def test_cell_with_direct_forces(self):
@@ -247,7 +247,7 @@ class TestCommand:
                 ("--trajectory", "steps.pdb"),
                 "'steps.pdb' cannot hold a trajectory; use",
             ),
-            ("out.xyz", ("--cell",), "structure 0 of start.xyz: a cell or a space group needs three periods"),
+            ("out.xyz", ("--cell",), "structure 0 of start.xyz: --cell and --symmetry need three periodic directions"),
             ("out.xyz", ("--fmax", "-1"), "fmax is -1 eV/angstrom"),
         ],
     )

@@ -197,5 +197,5 @@ class TestFailedStart:
         (folder / "run").write_text("mine")
         with pytest.raises(TDNError, match=r"run_dir '.*run' is a file; name a folder"):
             start(folder, settings())
-        with pytest.raises(TDNError, match=r"run_dir '.*' cannot be made \(Not a directory\); name another folder"):
+        with pytest.raises(TDNError, match=r"run_dir '.*' cannot be created \(Not a directory\); name another folder"):
             start(folder, settings() | {"run_dir": "run/deeper"})

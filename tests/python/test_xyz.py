@@ -242,7 +242,10 @@ def test_garbage_in_a_field(tmp_path, old, new, line, message):
             "1\nProperties=Z:I:1:pos:R:3\n1.5 0 0 0\n",
             "structure 0 of a.xyz, line 3: Z has '1.5', which is not a whole number",
         ),
-        ("1\nProperties=Z:I:1:pos:R:3\n1e30 0 0 0\n", "structure 0 of a.xyz, line 3: Z has '1e30', which is no whole"),
+        (
+            "1\nProperties=Z:I:1:pos:R:3\n1e30 0 0 0\n",
+            "structure 0 of a.xyz, line 3: Z has '1e30', which is not a whole",
+        ),
         ("1\nProperties=Z:I:1:pos:R:3\n119 0 0 0\n", "structure 0 of a.xyz, line 3: '119' is no element"),
         (
             "1\nProperties=species:S:1:pos:R:3:move_mask:L:1\nH 0 0 0 maybe\n",

@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; a mistake of the user is one sentence on stderr and exit status 1."""
+    """Run a command; an error of the user gives one sentence on stderr and exit status 1."""
     args = build_parser().parse_args(arguments)
     try:
         with printed_log():

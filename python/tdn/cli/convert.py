@@ -1,4 +1,4 @@
-"""``tdn convert``: structures of any readable format as extended XYZ, a PubChemQCR shard or an OC20 file."""
+"""``tdn convert``: write structures of any readable format as extended XYZ, a PubChemQCR shard or an OC20 file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser = subparsers.add_parser("convert", help="write structures in another format", description=__doc__)
     parser.add_argument("source", help="a file, or a folder of LMDB shards")
     parser.add_argument("target", type=Path, help="the file to write")
-    parser.add_argument("--to", metavar="FORM", help=f"{', '.join(WRITABLE)} (default: from the extension)")
+    parser.add_argument("--to", metavar="FORMAT", help=f"{', '.join(WRITABLE)} (default: from the extension)")
     add_source_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser

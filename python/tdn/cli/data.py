@@ -1,4 +1,4 @@
-"""``tdn data``: what files of structures hold."""
+"""``tdn data``: describe the contents of files of structures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tdn.cli.source_options import add_source_options, open_sources
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Describe the command."""
-    parser = subparsers.add_parser("data", help="say what files of structures hold", description=__doc__)
+    parser = subparsers.add_parser("data", help="describe the contents of files of structures", description=__doc__)
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, or folders of LMDB shards")
     add_source_options(parser)
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 

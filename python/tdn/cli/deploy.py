@@ -1,4 +1,4 @@
-"""``tdn deploy``: from a checkpoint to the archive that LAMMPS runs, verified."""
+"""``tdn deploy``: compile a checkpoint to an archive for LAMMPS, and verify it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("checkpoint", help="checkpoint of tdn train or tdn import-airs")
     parser.add_argument("-o", "--output", required=True, metavar="NAME.tdn.pt", help="the archive")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: the checkpoint's)")
-    parser.add_argument("--check", metavar="FILE", help="structures that ASE reads, to verify on beside random ones")
-    parser.add_argument("--no-tabulate", action="store_true", help="keep the radial networks, make no tables of them")
+    parser.add_argument(
+        "--check", metavar="FILE", help="file that ASE reads, with structures to verify on besides random ones"
+    )
+    parser.add_argument("--no-tabulate", action="store_true", help="keep the radial networks instead of tables")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing archive")
     return parser
 

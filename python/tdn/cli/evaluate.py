@@ -1,4 +1,4 @@
-"""``tdn evaluate``: errors of a model on labeled structures of any format, by element and by size of the force."""
+"""``tdn evaluate``: print errors of a model on labeled structures of any format, by element and size of the force."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Describe the command."""
-    parser = subparsers.add_parser("evaluate", help="errors of a model on labeled structures", description=__doc__)
+    parser = subparsers.add_parser(
+        "evaluate", help="print errors of a model on labeled structures", description=__doc__
+    )
     parser.add_argument("model", help="checkpoint of tdn train or archive of tdn deploy")
     parser.add_argument("data", nargs="+", help="extended XYZ, anything else ASE reads, LMDB of PubChemQCR, OC20, OC22")
     add_source_options(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N structures, evenly spread over the data")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="evaluate at most N structures, evenly spread over the data"
+    )
     parser.add_argument("--batch-size", type=int, default=4, help="structures predicted together (default 4)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
     parser.add_argument("--plot", metavar="PNG", help="write parity plots and errors by element and force")

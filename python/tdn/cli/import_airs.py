@@ -1,4 +1,4 @@
-"""``tdn import-airs``: weights of the published TDN code (AIRS, OpenMol/TDN) as a checkpoint of this package."""
+"""``tdn import-airs``: convert weights of the published TDN code (AIRS, OpenMol/TDN) to a checkpoint of tdn."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser = subparsers.add_parser("import-airs", help="read a checkpoint of the published code", description=__doc__)
     parser.add_argument("file", help="checkpoint (.pth) of the published code")
     parser.add_argument("-o", "--output", required=True, metavar="CKPT", help="checkpoint to write")
-    parser.add_argument("--cutoff", type=float, default=4.5, help="angstrom; not in the file (default 4.5)")
+    parser.add_argument("--cutoff", type=float, default=4.5, help="cutoff in angstrom; not in the file (default 4.5)")
     parser.add_argument("--avg-nodes", type=float, default=36.6, help="constant of the energy readout (default 36.6)")
     parser.add_argument("--avg-degree", type=float, default=18.6, help="constant of the embedding (default 18.6)")
-    parser.add_argument("--forces", choices=("direct", "gradient"), default="direct", help="as the model was trained")
+    parser.add_argument(
+        "--forces",
+        choices=("direct", "gradient"),
+        default="direct",
+        help="kind of forces that the model was trained for",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing checkpoint")
     return parser
 

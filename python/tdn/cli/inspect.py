@@ -1,4 +1,4 @@
-"""``tdn inspect``: the label of an archive."""
+"""``tdn inspect``: print the label of an archive."""
 
 from __future__ import annotations
 

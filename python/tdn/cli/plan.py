@@ -1,4 +1,4 @@
-"""``tdn plan``: what a run will need of every rank, before anything runs."""
+"""``tdn plan``: predict what a run will need on every rank, before anything runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DTYPES = ("float32", "float64")
 
 
 def whole(text: str) -> int:
-    """A whole number, also written as 1e6."""
+    """A whole number, which may be written as 1e6."""
     try:
         return int(text)
     except ValueError:
@@ -34,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("--ranks", type=whole, metavar="R", help="MPI ranks")
     parser.add_argument("--gpus", action="store_true", help="one GPU per rank; with --measure: measure on the GPU")
     parser.add_argument(
-        "--box", type=float, nargs=3, metavar=("LX", "LY", "LZ"), help="sides in angstrom (default: cube)"
+        "--box", type=float, nargs=3, metavar=("LX", "LY", "LZ"), help="sides of the box in angstrom (default: cube)"
     )
     parser.add_argument(
         "--processors",
@@ -43,9 +43,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         metavar=("PX", "PY", "PZ"),
         help="grid of ranks (default: as LAMMPS chooses)",
     )
-    parser.add_argument("--skin", type=float, default=2.0, help="of the neighbor list, angstrom (default: 2.0)")
+    parser.add_argument("--skin", type=float, default=2.0, help="skin of the neighbor list, angstrom (default: 2.0)")
     parser.add_argument(
-        "--imbalance", type=float, default=1.0, help="atoms of the fullest rank by the mean (default: 1)"
+        "--imbalance", type=float, default=1.0, help="atoms of the fullest rank divided by the mean (default: 1)"
     )
     parser.add_argument("--dtype", choices=DTYPES, help="precision of the evaluation (default: the archive's)")
     parser.add_argument("--wire", choices=("model", "bfloat16"), default="model", help="precision of the messages")
@@ -100,23 +100,25 @@ def plan(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse arguments that do not make a plan."""
+    """Refuse arguments that are not enough for a plan."""
     from tdn.errors import TDNError
 
     for name in ("atoms", "ranks"):
         if getattr(args, name) is None:
             raise TDNError(f"--{name} is missing; a plan needs --atoms, --ranks and --density or --box")
     if not 1 <= args.imbalance < float("inf"):
-        raise TDNError(f"--imbalance is {args.imbalance:g}; give the fullest rank's atoms by the mean's, at least 1")
+        raise TDNError(
+            f"--imbalance is {args.imbalance:g}; give the fullest rank's atoms divided by the mean, at least 1"
+        )
 
 
 def usable_rates(args: argparse.Namespace, model: str, dtype: str) -> tuple[Rates | None, str]:
-    """The rates, if they fit the run, and a sentence on what stays unknown without them."""
+    """The rates, if they apply to the run, and a sentence on what stays unknown without them."""
     from tdn.plan.rates import objection, read_rates
 
     if args.rates is None:
         kind = "GPU rates" if args.gpus else "rates"
-        return None, f"no {kind} are known, so memory and time stay open; measure with --measure and give --rates FILE"
+        return None, f"no {kind} are given, so memory and time are unknown; measure with --measure, pass --rates FILE"
     rates = read_rates(args.rates)
     remark = objection(rates, model, dtype, args.gpus)
     return (None if remark else rates), remark

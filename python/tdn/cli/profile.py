@@ -1,4 +1,4 @@
-"""``tdn profile``: where the time and the memory of a model go on this machine, and how little they could be."""
+"""``tdn profile``: show where the time and memory of a model go on this machine, and their lower bounds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Describe the command."""
-    parser = subparsers.add_parser("profile", help="time and bytes of every stage of a model", description=__doc__)
+    parser = subparsers.add_parser("profile", help="show time and bytes of every stage of a model", description=__doc__)
     parser.add_argument("archive", help="archive of tdn deploy")
     parser.add_argument("--atoms", type=int, default=1000, metavar="N", help="atoms of the test system (default: 1000)")
     parser.add_argument("--structure", metavar="FILE", help="evaluate this structure instead (any format of ASE)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads (default: 1)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="evaluations that are timed (default: 5)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="number of timed evaluations (default: 5)")
     return parser
 
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def graph_maker(args: argparse.Namespace) -> Any:
-    """From a deployed model to the graph that is evaluated."""
+    """A function from a deployed model to the graph to evaluate."""
     from tdn.plan.profile import lattice_graph
 
     def make(model: Any) -> Graph:

@@ -1,4 +1,4 @@
-"""``tdn relax``: molecules and crystals at the minimum of a model's energy."""
+"""``tdn relax``: relax molecules and crystals to a minimum of a model's energy."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="relaxed structures, any format of ASE")
     parser.add_argument("--optimizer", choices=("bfgs", "fire", "lbfgs"), default="bfgs", help="default: bfgs")
     parser.add_argument(
-        "--fmax", type=float, default=0.01, help="largest force, eV/angstrom; of a cell, virial per atom (default 0.01)"
+        "--fmax",
+        type=float,
+        default=0.01,
+        help="largest force, eV/angstrom; for a cell also the virial per atom (default 0.01)",
     )
     parser.add_argument("--steps", type=int, default=500, metavar="N", help="at most N steps (default 500)")
-    parser.add_argument("--cell", action="store_true", help="relax the cell too; needs three periods")
+    parser.add_argument("--cell", action="store_true", help="relax the cell too; needs three periodic directions")
     parser.add_argument("--pressure", type=float, default=0.0, metavar="GPA", help="pressure on the cell, with --cell")
     parser.add_argument("--symmetry", action="store_true", help="keep the space group (spglib finds it)")
-    parser.add_argument("--trajectory", metavar="FILE", help="every step of every structure, .xyz or .traj")
+    parser.add_argument("--trajectory", metavar="FILE", help="file for every step of every structure, .xyz or .traj")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="precision of a checkpoint (default: its own)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier output and trajectory")
@@ -48,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         for relaxed in relax_all(frames, Path(args.structures).name, calculator, settings, args.trajectory):
             done.append(relaxed)
-    finally:  # what is done is kept when a later structure fails or the user stops
+    finally:  # finished structures are kept when a later one fails or the user stops
         if done:
             ase.io.write(args.output, [relaxed.atoms for relaxed in done], format=output_format)
             print(f"wrote {args.output}: {len(done)} of {len(frames)} structures")

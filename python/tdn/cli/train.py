@@ -1,4 +1,4 @@
-"""``tdn train``: a model from labeled structures."""
+"""``tdn train``: train a model on labeled structures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Describe the command."""
-    parser = subparsers.add_parser("train", help="train a model as a YAML file says", description=__doc__)
+    parser = subparsers.add_parser("train", help="train a model as configured in a YAML file", description=__doc__)
     parser.add_argument("config", help="YAML file with the sections model, data, training and run_dir")
     parser.add_argument(
         "--architecture",
@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
-        "--resume", action="store_true", help="go on with an interrupted run (exactly, if max_time is not set)"
+        "--resume", action="store_true", help="continue an interrupted run (exactly, if max_time is not set)"
     )
     how.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run in run_dir")
     return parser

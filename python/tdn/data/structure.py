@@ -49,7 +49,7 @@ class Structure:
             keys: names of the labels among the results, ``atoms.arrays`` and ``atoms.info``.
 
         Raises:
-            TDNError: a shape is wrong, a value is not finite or an element is unknown; the message starts with ``name``.
+            TDNError: a shape is wrong, a value is not finite or an element unknown; the message starts with ``name``.
         """
         cell = np.array(atoms.cell.array, dtype=np.float64)
         try:

@@ -38,11 +38,12 @@ class UnreadLabels:
         parts = []
         if names:
             parts.append(
-                f"names that look like labels are not read: {', '.join(names)}; choose them by {' and '.join(options)}"
+                f"names that look like labels are not read: {', '.join(names)}; select them with "
+                f"{' and '.join(options)}"
             )
         if self.nameless:
             parts.append(
-                f"columns beside the positions in {self.nameless:,} structures have no name and are not read; "
+                f"columns besides the positions in {self.nameless:,} structures have no name and are not read; "
                 "Properties=species:S:1:pos:R:3:forces:R:3 in the comment line names them"
             )
         return f"Note: {'; '.join(parts)}." if parts else None

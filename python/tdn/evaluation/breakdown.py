@@ -43,7 +43,7 @@ class GroupedErrors:
     def rows(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
         """Errors of every group with atoms: ``group``, ``atoms``, and in meV/angstrom ``mae``, ``rmse``, ``label_rms``.
 
-        All three are per component; ``label_rms`` is the root mean square of the labels, for comparison with the errors.
+        All three are per component; ``label_rms`` is the root mean square of the labels, for comparison with errors.
         """
         return [
             {

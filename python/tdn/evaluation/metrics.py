@@ -1,7 +1,7 @@
 """Errors of a batch as tensors of fixed shape with weights 0 and 1, and their sums over batches and processes.
 
-Nothing is selected by a mask, so that a whole training step can be traced and compiled: whatever has no label (a missing
-energy, the force on a held atom, atoms that only pad a batch) has error 0 and weight 0.
+Nothing is selected by a mask, so that a whole training step can be traced and compiled: whatever has no label (a
+missing energy, the force on a held atom, atoms that only pad a batch) has error 0 and weight 0.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from tdn.data.graph import Graph, given
 
-#: Unit of each property's errors as they are logged, all in thousandths of eV and angstrom.
+#: Unit of each property's logged errors, all in thousandths of eV and angstrom.
 UNITS = {
     "energy": "meV/atom",
     "force": "meV/angstrom",
     "direct_force": "meV/angstrom",
     "stress": "meV/angstrom^3",
 }
-#: Every error that a run logs, behind ``train_`` or ``valid_``: unit and definition.
+#: Every error that a run logs, with the prefix ``train_`` or ``valid_``: unit and definition.
 METRICS = {
     "energy_mae": ("meV/atom", "mean of |dE / n_atoms| over structures; the energy error of the paper"),
     "energy_rmse": ("meV/atom", "root of the mean of (dE / n_atoms)^2 over structures"),
@@ -47,7 +47,7 @@ class Difference(NamedTuple):
 
 
 class Predicted(Protocol):
-    """The parts of a prediction that have errors; ``direct_forces`` and ``kind`` if the model has two kinds of forces."""
+    """The parts of a prediction that have errors; ``direct_forces`` and ``kind`` if it has two kinds of forces."""
 
     energy: Tensor
     forces: Any

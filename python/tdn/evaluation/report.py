@@ -72,7 +72,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 @contextmanager
 def structure_log(path: str | Path, names: deque[str]) -> Iterator[Callable[[StructureErrors], None]]:
-    """A function that writes the errors of one structure as a row of a CSV file; the file appears when all rows are written.
+    """A function that writes the errors of one structure as a row of a CSV file, which appears when it is complete.
 
     Args:
         path: the file; an earlier one is replaced.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from mpi4py import MPI
 
-#: Skin in angstrom, LAMMPS's default in metal and real; that of si is a millimeter, with too many ghosts for any memory.
+#: Skin in angstrom, LAMMPS's default in metal and real; in si it is a millimeter, with too many ghosts for any memory.
 SKIN = 2.0
 #: Computes that exist while ``evaluate`` runs: LAMMPS's definition, and the number of columns per atom.
 ENERGY = ("tdn_driver_energy", "pe/atom", 1)

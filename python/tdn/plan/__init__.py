@@ -1,4 +1,4 @@
-"""What a run will need of every rank, computed before anything runs. Only measuring imports torch."""
+"""What a run will need on every rank, computed before anything runs. Only measuring imports torch."""
 
 from tdn.plan.estimate import Estimate, estimate
 from tdn.plan.rates import Rates, read_rates

@@ -34,7 +34,7 @@ def estimate(model: ModelSize, system: System, rates: Rates | None = None, crowd
         model: widths, cutoff and precision.
         system: box, atoms and grid of ranks.
         rates: measured costs; without them memory and time stay unknown.
-        crowding: atoms of the rank by those of the mean rank.
+        crowding: atoms of the rank divided by those of the mean rank.
     """
     density = crowding * system.density
     reach = model.cutoff + system.skin
@@ -54,7 +54,7 @@ def estimate(model: ModelSize, system: System, rates: Rates | None = None, crowd
 
 
 def edges_per_atom(density: float, cutoff: float) -> float:
-    """Neighbors within the cutoff itself, without the skin, at an even density."""
+    """Neighbors within the cutoff, without the skin, at uniform density."""
     return density * 4 / 3 * math.pi * cutoff**3
 
 

@@ -1,9 +1,9 @@
 """Volumes around the orthogonal subdomain of a rank in a periodic box. Lengths in angstrom, volumes in angstrom^3.
 
 A rank owns the block [0, a] x [0, b] x [0, c] of a box that px x py x pz such blocks fill. Atoms of another rank, k
-blocks away along an axis, lie at distances d = (dx, dy, dz) from this block, where an axis with k = 0 has distance zero
-over the whole length of the block, and an axis with k != 0 the distances from (k - 1) a to k a. Along a periodic axis
-the shorter way counts, so every place of the box has one distance, whichever of its images is the nearest.
+blocks away along an axis, are at distances d = (dx, dy, dz) from this block: along an axis with k = 0 the distance is
+zero over the whole length of the block, along an axis with k != 0 it ranges from (k - 1) a to k a. Along a periodic
+axis the shorter way counts, so every point of the box has one distance, that of its nearest image.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import NamedTuple
 Triple = tuple[float, float, float]
 Grid = tuple[int, int, int]
 
-#: Nodes of the midpoint rule in the one integral without a closed form; errors stay below 1e-4 of the volume.
+#: Nodes of the midpoint rule for the only integral without a closed form; errors stay below 1e-4 of the volume.
 _NODES = 50
 
 
 class Span(NamedTuple):
-    """Places of other ranks along one axis, by their distance from the block."""
+    """Points of other ranks along one axis, by their distance from the block."""
 
-    low: float  #: distance of the nearest place, angstrom
-    high: float  #: distance of the farthest place, angstrom; equal to ``low`` where the distance does not vary
-    factor: float  #: length of places per length of distance, or the whole length (angstrom) if the distance is zero
+    low: float  #: distance of the nearest point, angstrom
+    high: float  #: distance of the farthest point, angstrom; equal to ``low`` if the distance does not vary
+    factor: float  #: length of points per length of distance, or the whole length (angstrom) if the distance is zero
 
 
 def choose_grid(n_ranks: int, box: Triple) -> Grid:
-    """Grid of ranks with the smallest surface of a block, the first one among equals, as LAMMPS chooses it."""
+    """Grid of ranks with the smallest surface of a block, the first among equals, as LAMMPS chooses it."""
     best: tuple[float, Grid] | None = None
     for px in _divisors(n_ranks):
         for py in _divisors(n_ranks // px):
@@ -57,8 +57,8 @@ def shell_volume(block: Triple, reach: float) -> float:
 def remote_volumes(block: Triple, grid: Grid, reaches: Triple) -> list[float]:
     """Volume near the block that each other rank owns, for the ranks where it is not zero.
 
-    With one reach s, the sum is that of Steiner's formula, 2 (ab + bc + ca) s + pi (a + b + c) s^2 + 4/3 pi s^3, where
-    the box is larger than the block by at least 2 s in every direction; in a smaller box every place still counts once.
+    With a single reach s, the sum is Steiner's formula, 2 (ab + bc + ca) s + pi (a + b + c) s^2 + 4/3 pi s^3, if the
+    box is larger than the block by at least 2 s in every direction; in a smaller box every point still counts once.
 
     Args:
         block: sides of the block, angstrom.
@@ -96,7 +96,7 @@ def _is_own(span: Span) -> bool:
 
 
 def _volume(spans: tuple[Span, ...], reach: float) -> float:
-    """Volume of the places at a distance below ``reach``: inclusion and exclusion of boxes that start at zero."""
+    """Volume of the points at a distance below ``reach``, by inclusion and exclusion of boxes that start at zero."""
     factor = math.prod(span.factor for span in spans)
     limits = [((span.high, 1), (span.low, -1)) for span in spans if not _is_own(span)]
     total = 0.0

@@ -1,4 +1,4 @@
-"""Making a rate file on this machine: the model on synthetic graphs, and messages between two ranks."""
+"""Measures a rate file on this machine: the model on synthetic graphs, and messages between two ranks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tdn.plan.rates import Rates
 #: Seconds that the two ranks may take; they need less than one.
 TIMEOUT = 60.0
 
-#: Probes of a measurement, an odd number.
+#: Number of probes in a measurement, odd.
 N_PROBES = 5
-#: What the evaluator's probe gives, among the fields of Rates.
+#: Fields of Rates that the evaluator's probe gives.
 PROBED = (
     "seconds_fixed",
     "seconds_per_atom",
@@ -32,7 +32,7 @@ PROBED = (
     "bytes_per_remote",
 )
 
-#: Opens an archive on a device in a precision: what ``probe`` is called on.
+#: Opens an archive on a device in a precision, for ``probe``.
 Opener = Callable[[str, str, Any], Any]
 
 
@@ -42,8 +42,8 @@ def measure(path: str | Path, device: str, threads: int, density: float | None, 
     Args:
         path: archive of ``tdn deploy``.
         device: cpu or cuda.
-        threads: those of one rank in the runs to plan.
-        density: atoms per angstrom^3 of the systems to plan; by default edges per atom are those of the training data.
+        threads: threads of one rank in the planned runs.
+        density: atoms per angstrom^3 of the planned systems; by default edges per atom are those of the training data.
         dtype: precision instead of the archive's.
     """
     from tdn._core import Evaluator
@@ -71,7 +71,7 @@ def probe(
 ) -> dict[str, float]:
     """Bytes and seconds per step, atom, edge and remote row.
 
-    Cores may be shared with others: of several probes, the one with the median time of an atom with its edges counts.
+    Cores may be shared with other programs, so the probe with the median time of an atom with its edges is used.
     """
     evaluator = opener(str(path), device, dtype)
     probes = [evaluator.probe(degree, n_threads=threads) for _ in range(N_PROBES)]
@@ -80,7 +80,7 @@ def probe(
 
 
 def typical_degree(label: dict[str, Any], density: float | None) -> float:
-    """Edges per atom at a density, or those that the model was trained with."""
+    """Edges per atom at a density, or those of the training data."""
     if density is not None:
         return edges_per_atom(density, label[schema.CUTOFF])
     degree = label.get("model_config", {}).get("avg_degree")

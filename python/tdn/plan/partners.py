@@ -1,8 +1,8 @@
-"""How far a block of atoms reaches when only atoms in an owned atom's neighbor list are wanted.
+"""How far a block of atoms reaches if only atoms in the neighbor list of an owned atom count.
 
-An atom outside of a block, at distance d < s, is in the neighbor list of an owned atom if there is one in the part of
-the ball of radius s around it that dips into the block. In a random arrangement of density rho this holds with
-probability 1 - exp(-rho V), V the volume of that part. So the outermost atoms of a shell have no partner: in water 0.6
+An atom outside of a block, at distance d < s, is in the neighbor list of an owned atom if there is an owned atom in the
+part of the ball of radius s around it that overlaps the block. In a random arrangement of density rho the probability
+is 1 - exp(-rho V), where V is the volume of that part. So the outermost atoms of a shell have no partner: in water 0.6
 angstrom are lost along a face, 1.2 along an edge and 1.8 at a corner.
 """
 
@@ -63,7 +63,7 @@ def _directions_of_an_edge() -> list[tuple[float, ...]]:
 
 
 def _directions_of_a_corner() -> list[tuple[float, ...]]:
-    """Unit vectors that are even over an octant: cosine of the polar angle and azimuth on a grid."""
+    """Unit vectors spread uniformly over an octant: cosine of the polar angle and azimuth on a grid."""
     heights = [(k + 0.5) / _ANGLES for k in range(_ANGLES)]
     return [
         (math.sqrt(1 - z * z) * x, math.sqrt(1 - z * z) * y, z) for z in heights for x, y in _directions_of_an_edge()

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 #: Sizes of the short and the long message, bytes; the long one is that of 2,000 rows of 512 float32 numbers.
 SHORT, LONG = 8, 4_096_000
-#: Messages of each size; the fastest counts, since cores may be shared with others.
+#: Messages of each size; the fastest counts, since cores may be shared with other programs.
 REPEATS = {SHORT: 500, LONG: 30}
 
 
 def one_way(comm: Comm, n_bytes: int) -> float:
-    """Seconds that a message takes from one rank to the other: half of the fastest way there and back."""
+    """Seconds that a message takes from one rank to the other: half of the fastest round trip."""
     from mpi4py import MPI
 
     buffer = bytearray(n_bytes)

@@ -23,13 +23,13 @@ from tdn.plan.stages import Count, count_stages
 
 @dataclass(frozen=True)
 class Profile:
-    """Of one evaluation of energy and gradient; times are CPU seconds of all threads."""
+    """Costs of one evaluation of energy and gradient; times are CPU seconds of all threads."""
 
     engine: str
     n_atoms: int
     n_edges: int
     seconds: float  #: one evaluation, median
-    stages: dict[str, float]  #: seconds by stage; empty when the engine does not know
+    stages: dict[str, float]  #: seconds by stage; empty if the engine does not measure them
     counts: dict[str, Count]
     bytes_per_atom: float  #: kept by the engine from step to step
     peak: float  #: operations/s of multiply-adds in registers, one core
@@ -93,7 +93,7 @@ def copy_bandwidth() -> float:
 
 
 def lattice_graph(model: DeployedModel, n_atoms: int) -> Graph:
-    """At least ``n_atoms`` on a disturbed simple cubic lattice, with as many neighbors as the training data have."""
+    """At least ``n_atoms`` on a perturbed simple cubic lattice, with as many neighbors as in the training data."""
     import numpy as np
 
     degree = typical_degree(model.label, None)
@@ -111,14 +111,14 @@ def lattice_graph(model: DeployedModel, n_atoms: int) -> Graph:
 
 
 def report(result: Profile) -> str:
-    """The table as text: for every stage time, share, rates and the floor that the machine sets."""
+    """The table as text: for every stage time, share, rates and the floor set by the machine."""
     lines = [
         f"engine {result.engine}, {result.n_atoms} atoms, {result.n_edges / max(result.n_atoms, 1):.1f} edges per atom",
         f"{1e6 * result.seconds / max(result.n_atoms, 1):.1f} us per atom and step, "
         f"{result.bytes_per_atom / 1e3:.1f} KB per atom kept by the engine",
     ]
     if not result.peak or not result.stages:
-        return "\n".join([*lines, f"the stages of engine {result.engine} are not told apart"])
+        return "\n".join([*lines, f"engine {result.engine} does not time its stages"])
     lines += [
         f"one core: {result.peak / 1e9:.0f} GFLOP/s in registers, {result.product / 1e9:.0f} in matrix products, "
         f"{result.bandwidth / 1e9:.0f} GB/s copied",

@@ -1,4 +1,4 @@
-"""The rate file: what atoms, edges, rows and messages cost on one machine, measured and never guessed."""
+"""The rate file: measured costs of atoms, edges, rows and messages on one machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Rates:
     threads: int  #: of one rank
     dtype: str
     date: str  #: of the measurement, ISO 8601
-    edges_per_atom: float  #: of the graphs that were measured
+    edges_per_atom: float  #: of the measured graphs
     seconds_fixed: float  #: of a step with no atoms
     seconds_per_atom: float
     seconds_per_edge: float
@@ -48,7 +48,7 @@ def read_rates(path: str | Path) -> Rates:
     """Read and check a rate file.
 
     Raises:
-        TDNError: the file does not exist or is not a JSON object, a field is missing or is not a number of at least zero.
+        TDNError: the file does not exist or is not a JSON object, or a field is missing or not a number from zero on.
     """
     path = Path(path)
     cure = "make one with 'tdn plan MODEL --measure -o FILE'"
@@ -75,7 +75,7 @@ def _check_number(path: Path, name: str, value: object) -> None:
 
 
 def objection(rates: Rates, model: str, dtype: str, gpus: bool) -> str:
-    """Why these rates say nothing on a run, in one sentence; empty if they do.
+    """Why these rates do not apply to a run, in one sentence; empty if they do.
 
     Args:
         rates: content of the rate file.
@@ -93,4 +93,4 @@ def objection(rates: Rates, model: str, dtype: str, gpus: bool) -> str:
         reason = f"the rate file was measured in {rates.dtype}, not {dtype}"
     else:
         return ""
-    return reason + ", so memory and time stay open; measure again with --measure"
+    return reason + ", so memory and time are unknown; measure again with --measure"

@@ -40,10 +40,10 @@ Table = dict[str, tuple[float, float]]
 
 
 def tabulate(model: ModelSize, system: System, rates: Rates | None = None, imbalance: float = 1.0) -> Table:
-    """Mean and maximum over ranks by name, in the units of the names; what is unknown is left out.
+    """Mean and maximum over ranks by name, in the units of the names; unknown values are left out.
 
     In an even system all ranks are alike; the fullest one holds ``imbalance`` times the mean number of atoms, at a
-    density that is higher by as much.
+    density higher by the same factor.
     """
     mean, fullest = (estimate(model, system, rates, crowding) for crowding in (1.0, imbalance))
     rows = {name: (getattr(mean, field), getattr(fullest, field), factor) for name, field, factor in LINES}
@@ -51,7 +51,7 @@ def tabulate(model: ModelSize, system: System, rates: Rates | None = None, imbal
 
 
 def describe(model: ModelSize, system: System) -> str:
-    """One line on what the plan is for."""
+    """One line that describes the planned run."""
     grid, block = (" x ".join(f"{x:.4g}" for x in triple) for triple in (system.grid, system.block))
     return (
         f"{model.name}: {len(model.layer_widths)} layers, cutoff {model.cutoff:g} + {system.skin:g} angstrom; "

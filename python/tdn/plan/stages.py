@@ -1,8 +1,8 @@
 """Operations and bytes of each stage of a fused evaluation, counted from the shapes of the model.
 
-A multiply-add is two operations; a sigmoid is counted as 31. Bytes are those that a stage
-passes to or from arrays outside its block of edges or chunk of atoms (rows of neighbors, tables, gradients), each once
-for every time it is used: the traffic of the caches, of which memory sees a part.
+A multiply-add is two operations, a sigmoid 31. Bytes are those that a stage moves to or from arrays outside its block
+of edges or chunk of atoms (rows of neighbors, tables, gradients), counted at every use: the traffic of the caches, of
+which memory sees a part.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ SIGMOID = 31
 
 @dataclass(frozen=True)
 class Count:
-    """Of one stage in one evaluation."""
+    """Operations and bytes of one stage in one evaluation."""
 
     operations: float
     bytes: float = 0.0
 
     def floor(self, peak: float, bandwidth: float) -> float:
-        """Seconds that neither the processor (operations/s) nor the memory (bytes/s) can undercut."""
+        """Lower bound on the time in seconds, set by the processor (operations/s) or the memory (bytes/s)."""
         return max(self.operations / peak, self.bytes / bandwidth)
 
 
 def count_stages(config: ModelConfig, n_atoms: int, n_edges: int, size: int) -> dict[str, Count]:
-    """Stage, as the evaluator's ``times`` name it -> count, energy and gradient; ``size`` bytes per number."""
+    """Count of each stage, named as in the evaluator's ``times``, energy and gradient; ``size`` bytes per number."""
     edges, nodes = _edge_stages(config), _node_rows(config)
     result = {}
     for name, (operations, numbers) in edges.items():
@@ -76,7 +76,7 @@ def _edge_stages(config: ModelConfig) -> dict[str, tuple[float, float]]:
 
 
 def _product(config: ModelConfig) -> tuple[int, int, float]:
-    """Of a product K v: entries of K, those in its scalar row, operations that apply the radial weights."""
+    """For a product K v: entries of K, entries in its scalar row, operations that apply the radial weights."""
     d = config.n_components
     if config.path_weights == "shared":
         return d * d, d, float(d)
@@ -90,7 +90,7 @@ def _node_rows(config: ModelConfig) -> dict[str, float]:
     """Rows that are multiplied by a channels x channels matrix, for one atom and all layers.
 
     Forward: send, center, out, the two maps of the feed-forward part and its gate. Backward: their adjoints, and all
-    but the last map once more. Then the embedding's map and the head.
+    maps but the last once more. Finally the embedding's map and the head.
     """
     d, layers = config.n_components, config.n_layers
     outputs = (layers - 1) * d + 1

@@ -1,4 +1,4 @@
-"""What a plan is made for: the numbers of a model that matter, and the system cut into one block per rank."""
+"""Input of a plan: the relevant sizes of a model, and the system divided into one block per rank."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_SKIN = 2.0
 
 @dataclass(frozen=True)
 class ModelSize:
-    """The part of a label that decides on traffic and memory."""
+    """The part of a label that determines traffic and memory."""
 
     name: str
     cutoff: float  #: angstrom
@@ -48,7 +48,7 @@ class ModelSize:
 
 
 def model_size(path: str | Path, dtype: str | None = None, wire: str = "model") -> ModelSize:
-    """Numbers of an archive's label; forces are of the kind that the archive names first.
+    """Sizes from an archive's label, for the kind of forces that the archive names first.
 
     Args:
         path: archive of ``tdn deploy``.
@@ -71,7 +71,7 @@ def model_size(path: str | Path, dtype: str | None = None, wire: str = "model") 
 
 @dataclass(frozen=True)
 class System:
-    """A periodic orthogonal box, filled evenly, cut into one equal block per rank."""
+    """A periodic orthogonal box, filled evenly and divided into one equal block per rank."""
 
     n_atoms: int
     box: Triple  #: angstrom
@@ -88,7 +88,7 @@ class System:
         grid: Grid | None = None,
         skin: float = DEFAULT_SKIN,
     ) -> System:
-        """Check a user's numbers; a cubic box and LAMMPS's grid of ranks where none is given.
+        """Check a user's numbers; by default the box is cubic and the grid of ranks is LAMMPS's.
 
         Args:
             n_atoms: atoms in the box.
@@ -131,7 +131,7 @@ def _check_count(name: str, value: int) -> None:
 
 
 def _box(n_atoms: int, density: float | None, box: Triple | None) -> Triple:
-    """The box given, or the cube that the density asks for."""
+    """The given box, or the cube that follows from the density."""
     if density is not None and not (math.isfinite(density) and density > 0):
         raise TDNError(f"the density is {density:g} atoms per cubic angstrom; give a positive number (water: 0.1)")
     if box is None:

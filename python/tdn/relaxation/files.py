@@ -18,12 +18,12 @@ from tdn.relaxation.relax import Relaxed, Settings, Step, relax, with_stored_res
 
 logger = logging.getLogger(__name__)
 
-#: Endings of trajectories.
+#: File extensions of trajectories.
 TRAJECTORIES = (".xyz", ".extxyz", ".traj")
 
 
 def check_output(path: str, several: bool, overwrite: bool) -> str:
-    """ASE's name of the format that the ending asks for, if it can hold the structures and nothing is in the way."""
+    """ASE's name of the format of an output file, after checking that it can hold the structures and be written."""
     check_target(path, overwrite)
     try:
         name = filetype(path, read=False)
@@ -37,7 +37,7 @@ def check_output(path: str, several: bool, overwrite: bool) -> str:
 
 
 def check_trajectory(path: str, overwrite: bool) -> None:
-    """Refuse an ending that is none of ``TRAJECTORIES``; an earlier file is removed, since steps are appended."""
+    """Refuse an extension that is not in ``TRAJECTORIES``; an earlier file is removed, since steps are appended."""
     check_target(path, overwrite)
     if Path(path).suffix not in TRAJECTORIES:
         raise TDNError(f"'{path}' cannot hold a trajectory; use the extension .xyz or .traj")
@@ -51,13 +51,13 @@ def relax_all(
     settings: Settings,
     trajectory: str | None = None,
 ) -> Iterator[Relaxed]:
-    """Relax one structure after the other, each when it is asked for; the logger ``tdn`` gets the table of steps.
+    """Relax one structure after the other, on demand; the logger ``tdn`` gets the table of steps.
 
     Args:
         frames: the structures.
-        name: of their file, for messages.
+        name: name of their file, for messages.
         calculator: shared by all.
-        settings: how.
+        settings: settings of the relaxation.
         trajectory: file for every step of every structure; ``atoms.info`` has the number of the structure and the step.
     """
     for number, atoms in enumerate(frames):

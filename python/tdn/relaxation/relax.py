@@ -1,4 +1,4 @@
-"""Structures at a minimum of the energy, by the optimizers of ASE."""
+"""Relaxation of structures with ASE's optimizers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ OPTIMIZERS = {"bfgs": BFGS, "fire": FIRE, "lbfgs": LBFGS}
 
 @dataclass(frozen=True)
 class Settings:
-    """How to relax."""
+    """Settings of a relaxation."""
 
     optimizer: str = "bfgs"  #: one of ``OPTIMIZERS``
-    #: eV/angstrom, of the longest force on an atom; with ``cell`` also, in eV, of the rows of the virial per atom
+    #: eV/angstrom, limit of the longest force on an atom; with ``cell`` also, in eV, of the rows of the virial per atom
     fmax: float = 0.01
     steps: int = 500  #: at most
     cell: bool = False  #: also relax the cell, in all six components
     pressure: float = 0.0  #: GPa, with ``cell``
-    symmetry: bool = False  #: keep the space group of the start
+    symmetry: bool = False  #: keep the initial space group
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -48,18 +48,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Step:
-    """State after a step, the start included."""
+    """State after a step, or at the start."""
 
     number: int
     energy: float  #: eV
-    fmax: float  #: as of ``Settings.fmax``
-    volume: float | None  #: angstrom^3, with three periods
+    fmax: float  #: as in ``Settings.fmax``
+    volume: float | None  #: angstrom^3, if periodic in three directions
     pressure: float | None  #: GPa, minus a third of the trace of the stress
 
 
 @dataclass(frozen=True)
 class Relaxed:
-    """Outcome."""
+    """Result of a relaxation."""
 
     atoms: Atoms  #: copy with its constraints and, stored, its energy, forces and stress
     converged: bool
@@ -72,20 +72,20 @@ def relax(
     settings: Settings = Settings(),  # frozen
     on_step: Callable[[Step, Atoms], None] = lambda step, atoms: None,
 ) -> Relaxed:
-    """Move atoms, and the cell if asked, to where no force is above ``settings.fmax``.
+    """Move atoms, and optionally the cell, until no force is above ``settings.fmax``.
 
     Args:
-        atoms: start, with constraints; it is not changed.
-        calculator: a ``TDNCalculator`` or another one of ASE.
-        settings: how.
-        on_step: called after every step, the start included, with the moving structure.
+        atoms: initial structure with constraints; it is not changed.
+        calculator: a ``TDNCalculator`` or another ASE calculator.
+        settings: settings of the relaxation.
+        on_step: called with the moving structure at the start and after every step.
 
     Raises:
-        TDNError: a cell to relax without three periods, or an energy that is not a number.
+        TDNError: the cell is to be relaxed but is not periodic in three directions, or an energy is not a number.
     """
     if (settings.cell or settings.symmetry) and not atoms.pbc.all():
         raise TDNError(
-            f"a cell or a space group needs three periods but pbc is {atoms.pbc.tolist()}; leave out --cell and "
+            f"--cell and --symmetry need three periodic directions but pbc is {atoms.pbc.tolist()}; omit --cell and "
             "--symmetry, or set pbc"
         )
     moving = atoms.copy()
@@ -105,7 +105,7 @@ def relax(
 
 
 def state(number: int, atoms: Atoms, target: Atoms | FrechetCellFilter) -> Step:
-    """Energy and largest force now."""
+    """Current energy and largest force."""
     energy = atoms.get_potential_energy()
     if not np.isfinite(energy):
         raise TDNError(
@@ -120,7 +120,7 @@ def state(number: int, atoms: Atoms, target: Atoms | FrechetCellFilter) -> Step:
 
 
 def with_stored_results(atoms: Atoms) -> Atoms:
-    """Copy that knows the last energy, forces and stress without the model."""
+    """Copy that stores the last energy, forces and stress, independent of the model."""
     stored = atoms.copy()
     names = ("energy", "free_energy", "forces", "stress")
     stored.calc = SinglePointCalculator(stored, **{k: v for k, v in atoms.calc.results.items() if k in names})

@@ -1,1 +1,1 @@
-"""What the training data say before training: reference energies, energy scale, degree, shortest pairs."""
+"""Properties of the training data that a model needs: reference energies, energy scale, degree, shortest pairs."""

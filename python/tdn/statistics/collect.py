@@ -1,4 +1,4 @@
-"""What a model takes from its training data: references, scale, averages, shortest distances; in one pass."""
+"""Constants that a model takes from its training data in one pass: references, scale, averages, shortest distances."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ VERSION = 2
 class Statistics:
     """Constants from the training structures."""
 
-    n_structures: int  #: structures that were looked at
+    n_structures: int  #: number of structures that were read
     average_atoms: float  #: mean number of atoms of a structure
     average_degree: float  #: mean number of neighbors of an atom within the cutoff
     average_edges: float  #: mean number of edges of a structure
-    min_distance: float  #: angstrom, shortest pair; 0 when there is no pair
-    min_distances: dict[str, float]  #: the same of each unordered pair of elements that was seen: {"H-O": 0.93}
+    min_distance: float  #: angstrom, shortest pair; 0 if there is no pair
+    min_distances: dict[str, float]  #: the same for each unordered pair of elements that occurs: {"H-O": 0.93}
     references: list[float]  #: eV, in the order of the model's elements
     references_from: str  #: "isolated atoms", "least squares" or "configuration"
     scale: float  #: eV (and eV/angstrom): root mean square of the force components
     labels: dict[str, int]  #: number of structures with ``energies``, ``forces``, ``stress``
-    isolated: list[str] = field(default_factory=list)  #: elements that are there as isolated atoms
+    isolated: list[str] = field(default_factory=list)  #: elements that occur as isolated atoms
     n_compositions: int = 0  #: different ratios of elements
     warnings: list[str] = field(default_factory=list)  #: labels that are probably in another unit, in sentences
 
     @property
     def references_are_sums(self) -> bool:
-        """Whether the compositions fix the references only in sum."""
+        """Whether the compositions determine only a sum of the references."""
         return self.references_from == "least squares" and self.n_compositions < len(self.references)
 
 
@@ -81,7 +81,7 @@ class Collector:
         self.shortest.scatter_reduce_(0, pair, graph.vectors.norm(dim=1), "amin")
 
     def distances(self) -> dict[str, float]:
-        """Shortest distance of each unordered pair of elements that was seen, angstrom."""
+        """Shortest distance of each unordered pair of elements that occurs, angstrom."""
         n = len(self.elements)
         table = self.shortest.view(n, n).minimum(self.shortest.view(n, n).t())
         return {
@@ -92,7 +92,7 @@ class Collector:
         }
 
     def result(self, requested: str | dict, isolated: Sequence[Graph]) -> Statistics:
-        """Everything; ``requested`` and ``isolated`` as of ``choose_references``."""
+        """The statistics; ``requested`` and ``isolated`` as in ``choose_references``."""
         counts = torch.stack(self.counts) if self.counts else torch.zeros(0, len(self.elements), dtype=torch.float64)
         energies = torch.tensor(self.energies, dtype=torch.float64)
         references, source = choose_references(requested, counts, energies, isolated, self.elements)
@@ -119,7 +119,7 @@ class Collector:
 def collect(
     graphs: Iterable[Graph], isolated: Sequence[Graph], elements: Sequence[str], requested: str | dict
 ) -> Statistics:
-    """Statistics of labeled graphs, in one pass; ``requested`` and ``isolated`` as of ``choose_references``."""
+    """Statistics of labeled graphs, in one pass; ``requested`` and ``isolated`` as in ``choose_references``."""
     collector = Collector(elements)
     for graph in graphs:
         collector.add(graph)
@@ -127,9 +127,9 @@ def collect(
 
 
 def sampled(source: Source, limit: int) -> list[int]:
-    """Indices of about ``limit`` structures: all of a small part of joined sources, a random choice of a large.
+    """Indices of about ``limit`` structures: all of a small part of joined sources, a random choice of a large part.
 
-    Small parts are read as a whole since they may be what matters: a file of isolated atoms beside a large data set.
+    Small parts are read as a whole since they may matter most: a file of isolated atoms beside a large data set.
     """
     if isinstance(source, Concatenation):
         share = max(1, limit // max(len(source.sources), 1))
@@ -147,7 +147,7 @@ def sampled(source: Source, limit: int) -> list[int]:
 
 
 def sampled_subset(source: Subset, limit: int) -> list[int]:
-    """Indices into a subset of joined sources, small parts as a whole."""
+    """As :func:`sampled`, for a subset of joined sources."""
     assert isinstance(source.source, Concatenation)
     ends = torch.tensor([len(part) for part in source.source.sources]).cumsum(0)
     part = torch.searchsorted(ends, torch.from_numpy(source.indices), right=True)
@@ -162,12 +162,12 @@ def sampled_subset(source: Subset, limit: int) -> list[int]:
 
 
 def cache_file(folder: Path, source: Source, *options: Any) -> Path:
-    """Where the statistics of a source with these options are kept."""
+    """File for the statistics of a source with these options."""
     return folder / f"{hashed(VERSION, source.fingerprint(), *options)[:24]}.json"
 
 
 def read_cache(path: Path) -> Statistics | None:
-    """Statistics of an earlier pass; None if there are none or the file is of another version."""
+    """Statistics of an earlier pass; None if the file is missing or has another version."""
     try:
         return Statistics(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -175,7 +175,7 @@ def read_cache(path: Path) -> Statistics | None:
 
 
 def write_cache(path: Path, statistics: Statistics) -> None:
-    """Keep statistics for a later run."""
+    """Store statistics for a later run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(statistics), indent=1)
     write_atomically(lambda part: Path(part).write_text(text, encoding="utf-8"), path)

@@ -1,4 +1,4 @@
-"""What a source holds, and what its user should know of it before training."""
+"""Contents of a source, and what its user should know before training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tdn.errors import TDNError
 from tdn.statistics.isolated import SingleAtom, crystals_note, disagreement, single_atom
 from tdn.statistics.units import UnitCheck
 
-#: Cutoff of a model that gives none, angstrom: within it the images of a single atom make it a crystal.
+#: Default cutoff of a model, angstrom: a single atom with images within it is a crystal.
 CUTOFF = 5.0
 
 
@@ -37,7 +37,7 @@ class Findings:
         """Count one structure.
 
         Raises:
-            TDNError: atoms overlap, as training would find.
+            TDNError: atoms overlap, which training would refuse.
         """
         check_overlap(structure)
         self.sizes.append(len(structure))
@@ -78,7 +78,7 @@ def check_overlap(structure: Structure) -> None:
 
 
 def describe(source: Source) -> dict[str, Any]:
-    """What a source holds: counts, elements, which labels, what was left out; reads every structure."""
+    """Describe a source: counts, elements, labels, what was left out; reads every structure."""
     findings = Findings()
     for structure in tracked(source, len(source), f"reading {', '.join(source.file_names)}"):
         findings.add(structure)
@@ -97,7 +97,7 @@ def describe(source: Source) -> dict[str, Any]:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """A description in lines."""
+    """A description as text."""
     atoms, left_out = found["atoms"], found["left_out"]
     trajectories = "" if found["trajectories"] is None else f" of {found['trajectories']:,} trajectories"
     lines = [

@@ -1,4 +1,4 @@
-"""Single atoms: which are isolated, and whether their energies agree."""
+"""Structures of one atom: which are isolated, and whether their energies agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tdn.data.structure import Structure
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError
 
-#: Energies of one isolated atom that differ by more are not the same but for rounding (eV).
+#: Largest difference (eV) between energies of the same isolated atom that counts as rounding.
 SAME_ENERGY = 1e-6
 
 
@@ -24,15 +24,15 @@ class SingleAtom:
     name: str  #: of the structure
     element: str
     energy: float  #: eV, NaN if it has none
-    image: float  #: angstrom to its nearest periodic image, infinite without periods
+    image: float  #: distance to its nearest periodic image in angstrom, infinite if not periodic
 
     def is_isolated(self, cutoff: float) -> bool:
-        """Whether the cell is empty within the cutoff (angstrom), in every image."""
+        """Whether no periodic image is within the cutoff (angstrom)."""
         return self.image >= cutoff
 
 
 def single_atom(structure: Structure) -> SingleAtom | None:
-    """What is to be known of a structure of one atom, None for others."""
+    """Description of a structure of one atom, None for others."""
     if len(structure) != 1:
         return None
     energy = math.nan if structure.energy is None else structure.energy
@@ -58,7 +58,7 @@ def disagreement(isolated: Iterable[SingleAtom]) -> str | None:
         if abs(atom.energy - other.energy) > SAME_ENERGY:
             return (
                 f"{other.name} and {atom.name} are both an isolated atom of {atom.element} but have the energies "
-                f"{other.energy:.10g} and {atom.energy:.10g} eV; leave the right one"
+                f"{other.energy:.10g} and {atom.energy:.10g} eV; keep the right one"
             )
     return None
 
@@ -67,7 +67,7 @@ def check_agreement(isolated: Iterable[SingleAtom]) -> None:
     """Refuse isolated atoms of one element with different energies.
 
     Raises:
-        TDNError: it names both structures.
+        TDNError: two energies differ; the message names both structures.
     """
     sentence = disagreement(isolated)
     if sentence:

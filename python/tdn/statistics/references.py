@@ -19,7 +19,7 @@ def composition(graphs: Sequence[Graph], n_elements: int) -> Tensor:
 
 
 def isolated_energies(isolated: Sequence[Graph]) -> dict[int, float]:
-    """Energy of each species (eV) that is there as an isolated atom with an energy."""
+    """Energy (eV) of each species that occurs as an isolated atom with an energy."""
     energies = [(int(graph.species[0]), float(given(graph.energy))) for graph in isolated]
     return {species: energy for species, energy in energies if math.isfinite(energy)}
 
@@ -27,13 +27,13 @@ def isolated_energies(isolated: Sequence[Graph]) -> dict[int, float]:
 def choose_references(
     requested: str | dict, counts: Tensor, energies: Tensor, isolated: Sequence[Graph], elements: Sequence[str]
 ) -> tuple[list[float], str]:
-    """Energy per element that the model's own part is added to, and where it comes from.
+    """Reference energy of each element, to which the model adds its prediction, and the origin of these energies.
 
     Args:
-        requested: energies by element (eV), ``least_squares``, or ``auto``: energies of isolated atoms when the data
-            hold one for each element, else a least-squares fit.
+        requested: energies by element (eV), ``least_squares``, or ``auto``: energies of isolated atoms if the data
+            have one for each element, else a least-squares fit.
         counts: composition of the structures, (n, n_elements) float64.
-        energies: total energies (n,), eV, NaN where there is none.
+        energies: total energies (n,), eV, NaN if missing.
         isolated: single atoms without neighbors.
         elements: chemical symbols.
 
@@ -52,8 +52,9 @@ def choose_references(
 def least_squares_references(counts: Tensor, energies: Tensor, least_variation: float = 1e-10) -> list[float]:
     """Minimum-norm least squares of total energies (n,) eV against compositions (n, n_elements), float64.
 
-    In data of a single composition (water) the fit fixes only a sum; the smallest solution is taken. So it is for
-    combinations of elements whose fractions vary less than ``least_variation``, relative to the one that varies most.
+    In data of a single composition (water) the fit determines only a sum; the solution of minimum norm is taken. The
+    same holds for combinations of elements whose fractions vary less than ``least_variation``, relative to the one that
+    varies most.
     """
     labeled = torch.isfinite(energies)
     if not labeled.any():

@@ -1,13 +1,14 @@
-"""Labels that cannot be in eV and angstrom: what their size says about their unit.
+"""Detects labels that cannot be in eV and angstrom, and guesses their unit from their size.
 
-Stress. Its virial per atom, ``|stress| V / n``, is compared with what the other labels allow: ``F d``, the root mean
-square of the force components times the distance between atoms, ``d = (V/n)^(1/3)``, and ``sqrt(2 B e V/n)``, the
-virial whose elastic energy per atom, ``stress^2 V / (2 B n)``, is the spread e of the energies per atom, with the bulk
-modulus B of a stiff metal (1 eV/angstrom^3 = 160 GPa). Real data lie at a tenth of this sum or less, since most of the
-spread of energies is no elastic energy; 300 GPa of pressure reach about twice the sum.
+Stress. Its virial per atom, ``|stress| V / n``, is compared with the sum of two terms from the other labels. One is
+``F d``, the root mean square of the force components times the distance between atoms, ``d = (V/n)^(1/3)``. The other
+is ``sqrt(2 B e V/n)``, the virial whose elastic energy per atom, ``stress^2 V / (2 B n)``, is the spread e of the
+energies per atom, with the bulk modulus B of a stiff metal (1 eV/angstrom^3 = 160 GPa). Real data are at a tenth of
+this sum or less, since most of the spread of energies is not elastic energy; 300 GPa of pressure reach about twice the
+sum.
 
 Energies. Total energies grow with the number of atoms: a constant for each atom of an element fits them better than a
-constant for the share of each element, which fits energies per atom.
+constant for the fraction of each element, which fits energies per atom.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: Structures that are looked at; more say nothing new.
+#: Number of structures that are examined; more add no information.
 LIMIT = 20_000
 #: eV/angstrom^3, of a stiff metal.
 BULK_MODULUS = 1.0
-#: Least and greatest spread of energies per atom (eV): few structures show too little, different chemistry too much.
+#: Bounds on the spread of energies per atom (eV): few structures show too little, different chemistry too much.
 SPREAD = (0.05, 0.5)
-#: A stress is told when it is so many times what is allowed, and its unit is that in which it is nearest to what real
-#: data have: 0.03 of it in dynamics, 0.3 in strained cells; units within a factor of the nearest are told with it.
+#: A stress gets a warning if it is this many times the allowed size. Its likely unit is the one in which it is nearest
+#: to real data (0.03 of the allowed size in dynamics, 0.3 in strained cells); units within a factor of it are named.
 TOO_LARGE, USUAL, AS_LIKELY = 3.0, 0.1, 2.5
 #: Factor from eV/angstrom^3.
 STRESS_UNITS = {"GPa": 160.21766, "kbar": 1602.1766}
-#: Energies are told when the fit by shares is so many times closer, and so many times closer than none.
+#: Energies get a warning if the fit by fractions is this many times closer than the fit by atoms, and than no fit.
 CLOSER, CLOSER_THAN_NONE = 2.0, 5.0
-#: A fit is judged with so many structures.
+#: A fit is judged only with at least this many structures.
 FEW = 8
 
 
 class UnitCheck:
-    """Collects what is needed of structures, one after the other."""
+    """Collects the needed quantities of structures, one after the other."""
 
     def __init__(self) -> None:
         self.compositions: list[NDArray[np.int64]] = []
@@ -48,9 +49,9 @@ class UnitCheck:
 
         Args:
             kinds: a number for the element of each atom, (n_atoms,).
-            energy: eV, NaN if there is none.
-            forces: (n_atoms, 3), NaN where there are none.
-            stress: (3, 3), None if there is none.
+            energy: eV, NaN if missing.
+            forces: (n_atoms, 3), NaN where missing.
+            stress: (3, 3), None if missing.
             volume: angstrom^3.
         """
         if len(self.values) >= LIMIT or len(kinds) == 0:
@@ -79,12 +80,12 @@ class UnitCheck:
 
 
 def residual(matrix: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What least squares leave."""
+    """Residual of a least-squares fit."""
     return values - matrix @ (np.linalg.pinv(matrix, rcond=1e-8) @ values)
 
 
 def energy_warning(counts: NDArray[np.float64], energies: NDArray[np.float64]) -> str | None:
-    """Energies that do not grow with the number of atoms."""
+    """Warning about energies that do not grow with the number of atoms."""
     known = np.isfinite(energies)
     counts, energies = counts[known], energies[known]
     if len(energies) < max(FEW, 3 * counts.shape[1]):
@@ -96,8 +97,8 @@ def energy_warning(counts: NDArray[np.float64], energies: NDArray[np.float64]) -
         return None
     return (
         f"Warning: energies do not grow with the number of atoms ({sizes.min():.0f} to {sizes.max():.0f}): an energy "
-        f"for the share of each element fits them to {share:.3g} eV, one for each atom to {total:.3g} eV; they are "
-        "probably energies per atom, but those of all atoms together are needed."
+        f"for the fraction of each element fits them to {share:.3g} eV, one for each atom to {total:.3g} eV; they are "
+        "probably energies per atom, but total energies are needed."
     )
 
 
@@ -108,7 +109,7 @@ def stress_warning(
     stresses: NDArray[np.float64],
     volumes: NDArray[np.float64],
 ) -> str | None:
-    """Stresses (n,) that are far larger than the other labels allow."""
+    """Warning about stresses (n,) that are far larger than the other labels allow."""
     known = np.isfinite(stresses) & (volumes > 0)
     if not known.any():
         return None
@@ -140,7 +141,7 @@ def spread(counts: NDArray[np.float64], energies: NDArray[np.float64]) -> float:
 
 
 def likely(ratios: dict[str, float], stresses: NDArray[np.float64], volumes: NDArray[np.float64]) -> list[str]:
-    """Units by how close they come to real data: the closest, and others that are not much worse.
+    """The units that come closest to real data: the best, and others that are not much worse.
 
     A virial grows with the volume of the cell, a stress does not.
     """

@@ -1,4 +1,4 @@
-"""Which structures are in which batch of an epoch, and which share of it a process gets."""
+"""Divides the structures of an epoch into batches, and each batch among the processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tdn.data.graphs import GraphSet
 class EpochBatches(Sampler[list[int]]):
     """Batches of one process in one epoch; they depend on seed and epoch only, so that a resumed run repeats them.
 
-    The batches of all processes together are those of one process: each takes every ``world``-th structure of a
+    The batches of all processes together equal those of one process: each takes every ``world``-th structure of a
     batch. A process for which none is left gets the batch's first structure without labels, written ``~index``.
     """
 
@@ -34,8 +34,8 @@ class EpochBatches(Sampler[list[int]]):
         Args:
             n: number of structures.
             batch_size: structures in a batch.
-            seed: of the run; None keeps the order of the structures.
-            edges: number of edges of each structure, counted or guessed.
+            seed: seed of the run; None keeps the order of the structures.
+            edges: number of edges of each structure, counted or estimated.
             max_edges: fill batches up to this many edges instead of ``batch_size``.
             rank: number of this process.
             world: number of processes.
@@ -50,7 +50,7 @@ class EpochBatches(Sampler[list[int]]):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the batches of an epoch, counted from 0: an order and where batches start, 4 bytes per structure."""
+        """Make the batches of an epoch (from 0): an order and the starts of batches, 4 bytes per structure."""
         self.order = torch.arange(self.n, dtype=torch.int32)
         if self.seed is not None:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
@@ -66,7 +66,7 @@ class EpochBatches(Sampler[list[int]]):
         return len(self.starts)
 
     def batch(self, number: int) -> list[int]:
-        """Structures of a batch of the epoch, of all processes."""
+        """Structures of a batch, for all processes."""
         end = self.starts[number + 1] if number + 1 < self.n_batches else self.n
         return self.order[self.starts[number] : end].tolist()
 
@@ -80,7 +80,7 @@ class EpochBatches(Sampler[list[int]]):
 
 
 def filled(edges: Sequence[float], limit: float) -> list[int]:
-    """Where batches start when each is filled up to ``limit`` edges; a structure with more is a batch of its own."""
+    """Starts of batches that are each filled up to ``limit`` edges; a structure with more edges is its own batch."""
     starts: list[int] = []
     total = limit
     for place, count in enumerate(edges):
@@ -99,7 +99,7 @@ def build_loader(
     Args:
         graphs: energies above the references.
         options: ``batch_size``, ``max_edges``, ``seed``, ``workers``.
-        average_edges: of a structure, where the numbers of edges are not known.
+        average_edges: mean number of edges of a structure, used if their numbers are not known.
         shuffle: a new order in every epoch.
         rank: number of this process.
         world: number of processes.

@@ -1,8 +1,8 @@
-"""A whole training step as one compiled function: energy, forces, loss and the gradient of the loss by the weights.
+"""A whole training step as one compiled function: energy, forces, loss and the gradient with respect to the weights.
 
-Forces are a derivative, so that training differentiates twice; eager PyTorch then spends most of its time between
-operations. Here the step, both derivatives included, is traced once for each shape of a batch and compiled; with
-small batches this takes half of the time (benchmarks/results/training_speed.md). Compiling takes minutes.
+Forces are a derivative, so training differentiates twice, and eager PyTorch spends most of its time between
+operations. Here the step, including both derivatives, is traced once for each shape of a batch and compiled; small
+batches then take half the time (benchmarks/results/training_speed.md). Compiling takes minutes.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from tdn.data.graph import Graph
 from tdn.training.padding import Shape, Shapes, fill_up
 
-#: The model's answer and the batch -> loss (), and whatever the caller counts of a batch, one tensor of any shape.
+#: Prediction and batch -> loss (), and the sums that the caller collects, as one tensor of any shape.
 LossAndSums = Callable[[Any, Graph], tuple[Tensor, Tensor]]
 #: Weights and tensors of a batch -> loss, sums, gradients.
 Step = Callable[[list[Tensor], list[Tensor]], list[Tensor]]
 
 
 class CompiledStep:
-    """Callable like the eager step; the loss it returns can be differentiated by the model's weights as usual.
+    """Callable like the eager step; its loss can be differentiated with respect to the model's weights as usual.
 
     Args:
         model: called as ``model(graph, training=True, **request)``.
-        loss: see ``LossAndSums``; without indexing by masks, whose result has no fixed shape.
+        loss: see ``LossAndSums``; must not index by masks, whose result has no fixed shape.
         request: further arguments of the model.
-        cutoff: angstrom, of the model.
-        backend: of ``torch.compile``.
+        cutoff: cutoff of the model, angstrom.
+        backend: backend of ``torch.compile``.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class CompiledStep:
 
         weights = [parameter.detach() for parameter in self.model.parameters() if parameter.requires_grad]
         traced = make_fx(step)(weights, tensors_of(example))
-        traced.graph.eliminate_dead_code()  # the trace keeps what only the first derivative needed
+        traced.graph.eliminate_dead_code()  # the trace contains code that only the first derivative needed
         traced.recompile()
         return torch.compile(traced, backend=self.backend, dynamic=False)
 
 
 class GivenGradient(torch.autograd.Function):
-    """A loss whose gradient is already known, so that hooks on gradients (DDP's among them) work as always."""
+    """A loss whose gradient is already known, so that hooks on gradients (such as DDP's) work as usual."""
 
     @staticmethod
     def forward(ctx: Any, step: Step, tensors: list[Tensor], *weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ class GivenGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        """The kept gradients times the gradient of what follows the loss."""
+        """The stored gradients times the gradient of what follows the loss."""
         return (None, None, *(outer[0] * gradient for gradient in ctx.saved_tensors))
 
 
@@ -106,7 +106,7 @@ def tensors_of(graph: Graph) -> list[Tensor]:
 
 
 def with_tensors(graph: Graph, tensors: list[Tensor]) -> Graph:
-    """The graph with other tensors, given as by :func:`tensors_of`."""
+    """The graph with other tensors, in the order of :func:`tensors_of`."""
     names = [field.name for field in fields(graph) if isinstance(getattr(graph, field.name), Tensor)]
     changes: dict[str, Any] = dict(zip(names, tensors, strict=True))
     return replace(graph, **changes)

@@ -1,12 +1,13 @@
-"""The last linear fit of a finished model, by least squares on training structures.
+"""The final linear fit of a finished model, by least squares on training structures.
 
-A step of training moves the energies of all atoms together and the forces hardly feel it, so that the constant which is
-left in the energies is an accident of the last steps (benchmarks/accuracy). What removes it exactly depends on what the
-reference energies are:
+A step of training moves the energies of all atoms together, and the forces hardly change. So the constant error that
+remains in the energies is an accident of the last steps (benchmarks/accuracy). How it is removed depends on the
+reference energies:
 
-* those of isolated atoms, or given ones: they stay, for an atom without neighbors must have its energy, and the energy
-  scale, one factor of all energies above the references and their forces, changes a little (1e-5 in a good model);
-* fitted ones have no such meaning: each moves by a constant, and forces stay as they are.
+* Those of isolated atoms, or given ones, stay, because an atom without neighbors must have its energy. The energy
+  scale, a common factor of all energies above the references and of their forces, changes a little (1e-5 in a good
+  model).
+* Fitted ones have no such meaning: each is shifted by a constant, and forces do not change.
 """
 
 from __future__ import annotations
@@ -34,22 +35,22 @@ from tdn.training.schedule import stage_at, stage_weights
 
 logger = logging.getLogger(__name__)
 
-#: Training structures that are looked at: a mean over so many is known to a twentieth of its spread.
+#: Number of training structures in the fit: their mean is known to a twentieth of the spread.
 MAX_STRUCTURES = 512
-#: As of ``least_squares_references``: of combinations that vary less, the data hardly know the error of the energy.
+#: As in ``least_squares_references``: the data hardly determine the energy error of combinations that vary less.
 LEAST_VARIATION = 0.1
 
 
 def reference_shift(model: Potential, graphs: Iterable[Graph], batch_size: int) -> list[float]:
-    """Constant of each element that, added to its atoms, leaves the least mean square error of the energy per atom.
+    """Constant for each element that, added to its atoms, minimizes the mean square error of the energy per atom.
 
     Args:
-        model: with extensive energies, on the CPU.
+        model: has extensive energies, on the CPU.
         graphs: labeled structures, float64; those without an energy do not count.
         batch_size: structures predicted together.
 
     Returns:
-        eV, in the order of the model's elements; the shortest such vector where compositions leave a choice.
+        eV, in the order of the model's elements; the solution of minimum norm if compositions leave a choice.
     """
     counts, errors = [], []
     for batch in in_batches(graphs, batch_size):
@@ -62,17 +63,17 @@ def reference_shift(model: Potential, graphs: Iterable[Graph], batch_size: int) 
 def scale_factor(
     model: Potential, graphs: Iterable[Graph], batch_size: int, energy_weight: float, force_weight: float
 ) -> float:
-    """Factor of the network's energies and forces, without references and pair term, of the least loss (``mse``).
+    """Factor of the network's energies and forces, without references and pair term, that minimizes the loss (``mse``).
 
     Args:
-        model: with extensive energies, on the CPU.
+        model: has extensive energies, on the CPU.
         graphs: labeled structures, float64.
         batch_size: structures predicted together.
-        energy_weight: of the mean of (error per atom)^2, eV^-2.
-        force_weight: of the mean of the squared error of force components, (eV/angstrom)^-2.
+        energy_weight: weight of the mean of (error per atom)^2, eV^-2.
+        force_weight: weight of the mean squared error of force components, (eV/angstrom)^-2.
     """
     energies, forces = Line(), Line()
-    with_forces = model.force_kinds[0] == "gradient"  # a direct head has a scale of its own
+    with_forces = model.force_kinds[0] == "gradient"  # a direct head has its own scale
     for batch in in_batches(graphs, batch_size):
         graph, output = predict_batch(model, batch, lambda _: False)
         free = composition(batch, len(model.elements)) @ model.references.energies
@@ -113,7 +114,7 @@ class Line:
 
 
 def final_fit(model: Potential, data: TrainingData, options: TrainingConfig) -> None:
-    """Fit a model in place, beginning from the references and the scale of the data: twice is once."""
+    """Fit a model in place, starting from the references and the scale of the data, so that it may be repeated."""
     statistics, size = data.statistics, options.batch_size
     references, scale = list(statistics.references), statistics.scale
     model.set_references(references, scale)
@@ -132,7 +133,7 @@ def final_fit(model: Potential, data: TrainingData, options: TrainingConfig) -> 
 
 
 def store_fit(path: Path, model: Potential, summary: dict[str, Any], errors: dict[str, float]) -> None:
-    """Put a fitted model in the place of a checkpoint's, with its errors on the validation structures."""
+    """Replace the model of a checkpoint by a fitted one, with its errors on the validation structures."""
     summary["references"] = dict(zip(model.elements, model.references.energies.tolist(), strict=True))
     summary["energy_scale"] = float(model.references.scale)
     told = summary["errors"]["valid"]

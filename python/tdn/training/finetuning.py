@@ -1,4 +1,4 @@
-"""Fine-tuning: a run that starts from the weights of another model, with further elements or heads if wanted."""
+"""Fine-tuning: a run that starts from the weights of another model, optionally with additional elements or heads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tdn.statistics.collect import Statistics
 #: Weights with a row for each element.
 _TABLES = ("network.embedding.elements", "network.embedding.sources", "network.embedding")
 _PAIRS = "pair_embedding.table"
-#: Averages that a file of the published code does not hold: argument of its importer, option of the model.
+#: Averages missing from files of the published code: argument of the importer, option of the model.
 _AIRS = {"avg_num_nodes": "avg_n_atoms", "avg_degree": "avg_degree"}
 
 
@@ -36,7 +36,7 @@ class Start:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options, elements left out; the form of its element embedding is written out."""
+        """Options of the model without its elements; the form of its element embedding is explicit."""
         options = architectures.config_to_dict(self.model.config)
         if options.get("pair_embedding") == "auto":
             options["pair_embedding"] = "pair" if len(options["elements"]) <= MAX_PAIR_ELEMENTS else "sum"
@@ -44,14 +44,14 @@ class Start:
         return options
 
     def with_new(self, elements: Sequence[str]) -> tuple[str, ...]:
-        """Its elements and, behind them, those of ``elements`` that it does not know."""
+        """Elements of the model, followed by those of ``elements`` that it does not know."""
         known = self.model.elements
         return (*known, *(element for element in elements if element not in known))
 
     def adjusted(self, statistics: Statistics, elements: tuple[str, ...], config: TrainConfig) -> Statistics:
-        """Statistics with this model's energy scale, which its weights belong to, and its references where they stay.
+        """Statistics with the energy scale of this model, to which its weights belong, and its references if kept.
 
-        Elements that the data do not hold keep their references in any case.
+        Elements that are not in the data always keep their references.
         """
         own = self.references()
         seen = {element for pair in statistics.min_distances for element in pair.split("-")}
@@ -65,14 +65,14 @@ class Start:
         return replace(statistics, references=references, references_from=source, scale=scale)
 
     def references(self) -> dict[str, float]:
-        """Its reference energies by element, eV; an imported model has none."""
+        """Reference energies of the model by element, eV; an imported model has none."""
         stored = self.model.references.energies.tolist()
         known = self.summary.get("references") or dict(zip(self.model.elements, stored, strict=True))
         return known if self.model.energy_convention == "extensive" or "references" in self.summary else {}
 
 
 def open_start(config: TrainConfig) -> Start | None:
-    """The model named by ``training.init_from``, a checkpoint of this program or of the published code."""
+    """The model named by ``training.init_from``: a checkpoint of tdn or of the published code."""
     if config.training.init_from is None:
         return None
     path = config.path(config.training.init_from)
@@ -89,7 +89,7 @@ def open_start(config: TrainConfig) -> Start | None:
 
 
 def check_architecture(model: Potential, name: str, config: TrainConfig) -> None:
-    """Weights of one architecture do not fit another."""
+    """Refuse weights of another architecture."""
     own, wanted = model.config.architecture, config.model.get(architectures.KEY)
     if wanted not in (None, own):
         raise TDNError(
@@ -99,10 +99,10 @@ def check_architecture(model: Potential, name: str, config: TrainConfig) -> None
 
 
 def take_over(model: Potential, start: Start) -> list[str]:
-    """Copy the weights that both models have, rows of element tables by element; returns what is new, for the user.
+    """Copy the weights that both models have, rows of element tables by element; return what is new, for the user.
 
     Raises:
-        TDNError: the shapes of a weight differ by something else than elements.
+        TDNError: the shapes of a weight differ by more than the elements.
     """
     old, new, left = start.model.state_dict(), model.state_dict(), []
     indices = torch.tensor([model.elements.index(element) for element in start.model.elements])
@@ -118,7 +118,7 @@ def take_over(model: Potential, start: Start) -> list[str]:
         ):
             raise TDNError(
                 f"weight {name} of '{start.path}' has shape {tuple(source.shape)} and the model's has "
-                f"{tuple(target.shape)}; leave the options of the model section to the checkpoint"
+                f"{tuple(target.shape)}; omit the options of the model section"
             )
     return what_is_new(model, start, left)
 
@@ -145,7 +145,7 @@ def copy_if_same_shape(source: Tensor, target: Tensor) -> bool:
 
 
 def what_is_new(model: Potential, start: Start, left: list[str]) -> list[str]:
-    """Lines that say what is not from the checkpoint."""
+    """Lines that list what does not come from the checkpoint."""
     lines = [f"weights from {start.path}"]
     elements = [element for element in model.elements if element not in start.model.elements]
     if elements:

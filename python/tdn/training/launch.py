@@ -1,4 +1,4 @@
-"""Several processes for one run, started by torch's launcher (the one of torchrun) when no other launcher did."""
+"""Starts several processes for one run with torch's launcher (that of torchrun), unless another launcher did."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
     from tdn.config.run import TrainConfig
 
-#: Seconds in which a process that was told to stop may finish its step and write it down.
+#: Seconds in which a process that must stop may finish its step and save.
 PATIENCE = 120
-#: To be set on every machine of a run that neither torchrun nor SLURM spreads over several.
+#: Variables to set on every machine of a run that neither torchrun nor SLURM distributes.
 MEETING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
-#: Status of a process that ended because another one had.
+#: Exit status of a process that ended because another had failed.
 CONNECTION_LOST = 3
-#: The same, and processes that the launcher has ended.
+#: The same, and statuses of processes that the launcher has ended.
 CONSEQUENCES = (CONNECTION_LOST, -signal.SIGTERM)
-#: Signals that torch's launcher takes for itself and passes on to the processes.
+#: Signals that torch's launcher catches and passes on to the processes.
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def launch(config: TrainConfig, n_processes: int, **how: Any) -> None:
-    """Train with processes on this machine and, as ``num_nodes`` says, on others, where the same command runs.
+    """Train with processes on this machine and, with ``num_nodes``, on others, where the same command runs.
 
     Args:
-        config: of the run.
-        n_processes: to start here.
+        config: configuration of the run.
+        n_processes: number of processes to start here.
         how: arguments of ``tdn.training.run.train``.
 
     Raises:
-        TDNError: a process has failed, with its sentence; or the run was stopped.
+        TDNError: a process failed (with its sentence), or the run was stopped.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -60,7 +60,7 @@ def launch(config: TrainConfig, n_processes: int, **how: Any) -> None:
 
 
 def launch_config(n_nodes: int, n_processes: int, folder: str) -> LaunchConfig:
-    """What torch's launcher is told: no restarts, for a run goes on from its checkpoint when the user says so."""
+    """Options of torch's launcher: no restarts, since a run continues from its checkpoint when the user says so."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.launcher.api import LaunchConfig
 
@@ -77,7 +77,7 @@ def launch_config(n_nodes: int, n_processes: int, folder: str) -> LaunchConfig:
 
 
 def meeting_point(n_nodes: int) -> dict[str, Any]:
-    """Where the machines of a run meet, as options of torch's launcher."""
+    """Rendezvous of the machines of a run, as options of torch's launcher."""
     if n_nodes == 1:
         return {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
     missing = [name for name in MEETING if not os.environ.get(name)]
@@ -91,13 +91,13 @@ def meeting_point(n_nodes: int) -> dict[str, Any]:
 
 
 def first_sentence(folder: Path) -> str:
-    """The sentence of the process that failed first, or nothing; what others say follows from its end."""
+    """The sentence of the process that failed first, or nothing; errors of others follow from it."""
     written = sorted(folder.glob("*.sentence"), key=lambda path: path.stat().st_mtime_ns)
     return written[0].read_text(encoding="utf-8") if written else ""
 
 
 def what_happened(problem: Exception) -> str:
-    """The end of a process that said nothing."""
+    """How a process ended that left no sentence."""
     failures = getattr(problem, "failures", None)
     if not failures:
         return "training was stopped before a step was saved; start it again"
@@ -113,7 +113,7 @@ def what_happened(problem: Exception) -> str:
 
 @contextmanager
 def quiet_launcher() -> Iterator[None]:
-    """No reports of torch's launcher: what it has to say is said in our sentence."""
+    """Suppress reports of torch's launcher: our sentence replaces them."""
     logger = logging.getLogger("torch.distributed.elastic")
     handler, propagates = logging.NullHandler(), logger.propagate
     logger.addHandler(handler)

@@ -1,4 +1,4 @@
-"""Which processes a run has, and which of them this one is: read from the environment and from the options."""
+"""The processes of a run, and the place of this one among them, from the environment and the options."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import torch
 from tdn.config.training import TrainingConfig
 from tdn.errors import TDNError
 
-#: What torchrun and our own launcher set; srun sets the others in what it starts. A batch script has no step.
+#: Variables set by torchrun and our launcher; srun sets the others for its processes. A batch script has no step.
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
-#: First port of connections under SLURM; jobs of one machine take different ones.
+#: First port of connections under SLURM; different jobs on a machine use different ports.
 FIRST_PORT, N_PORTS = 15_000, 20_000
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process stands among those of its run."""
+    """Place of a process among those of its run."""
 
     rank: int = 0
-    world: int = 1  #: processes of the run
-    local_rank: int = 0  #: number among the processes of its machine, and of its GPU
-    local_world: int = 1  #: processes of its machine
+    world: int = 1  #: number of processes of the run
+    local_rank: int = 0  #: number among the processes of its machine, which is also that of its GPU
+    local_world: int = 1  #: number of processes on its machine
     address: str = "env://"  #: where the processes meet, in torch's terms
 
     @property
     def by_slurm(self) -> bool:
-        """Whether SLURM started it."""
+        """Whether SLURM started this process."""
         return self.address != "env://"
 
 
 def own_place() -> Place:
-    """Place of this process as torchrun or SLURM says; without them it is alone."""
+    """Place of this process according to torchrun or SLURM; without them it is alone."""
     torchrun, slurm = numbers(TORCHRUN), numbers(SLURM)
     if len(torchrun) == len(TORCHRUN):
         rank, world, local_rank, local_world = (torchrun[name] for name in TORCHRUN)
@@ -48,12 +48,12 @@ def own_place() -> Place:
 
 
 def numbers(names: tuple[str, ...] | list[str]) -> dict[str, int]:
-    """The variables of the environment that are whole numbers."""
+    """Environment variables that are whole numbers."""
     return {name: int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()}
 
 
 def slurm_address() -> str:
-    """The first machine of the step, and a port that depends on the job; ``MASTER_ADDR`` and ``MASTER_PORT`` win."""
+    """The first machine of the step, and a port that depends on the job; ``MASTER_ADDR``, ``MASTER_PORT`` override."""
     nodes = os.environ.get("SLURM_STEP_NODELIST", os.environ.get("SLURM_JOB_NODELIST", "localhost"))
     job = sum(numbers(["SLURM_JOB_ID", "SLURM_STEP_ID"]).values())
     host = os.environ.get("MASTER_ADDR", first_host(nodes))
@@ -71,10 +71,10 @@ def is_first() -> bool:
 
 
 def to_start(options: TrainingConfig) -> int:
-    """Number of processes that this one has to start on its machine; 0 when it does the work itself.
+    """Number of processes that this one must start on its machine; 0 if it does the work itself.
 
     Raises:
-        TDNError: the options ask for other processes than torchrun or SLURM started, or for missing GPUs.
+        TDNError: the options ask for missing GPUs, or for other processes than torchrun or SLURM started.
     """
     place = own_place()
     if place.world > 1:
@@ -90,7 +90,7 @@ def to_start(options: TrainingConfig) -> int:
 
 
 def device_type(device: str, n_processes: int = 1) -> str:
-    """``cuda`` or ``cpu``, as the option and the machine say.
+    """``cuda`` or ``cpu``, from the option and the machine.
 
     Raises:
         TDNError: there are too few GPUs.
@@ -106,8 +106,8 @@ def device_type(device: str, n_processes: int = 1) -> str:
 
 
 def own_device(device: str, place: Place) -> torch.device:
-    """The device of a process: of the GPUs of its machine the one with its number."""
-    if place.by_slurm and torch.cuda.device_count() == 1:  # SLURM may show each process its own GPU only
+    """The device of a process: the GPU of its machine with its number."""
+    if place.by_slurm and torch.cuda.device_count() == 1:  # SLURM may show each process only its own GPU
         return torch.device(device_type(device))
     kind = device_type(device, place.local_world)
     return torch.device(kind, place.local_rank) if kind == "cuda" and place.world > 1 else torch.device(kind)

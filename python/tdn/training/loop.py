@@ -24,12 +24,12 @@ from tdn.training.schedule import learning_rate_factor, stage_weights
 from tdn.training.session import Session
 from tdn.training.tally import Tally
 
-#: Steps after which the loss is looked at on a GPU, where looking waits for it.
+#: Number of steps between checks of the loss on a GPU, where a check must wait for the GPU.
 LOOK_EVERY = 20
 
 
 class Loop:
-    """Trains a module; everything that decides about a step is in ``state``, the weights and the options."""
+    """Trains a module; a step depends only on ``state``, the weights and the options."""
 
     def __init__(self, session: Session, loaders: tuple[DataLoader, DataLoader], saver: Saver) -> None:
         """Args: ``loaders`` for training and validation."""
@@ -57,7 +57,7 @@ class Loop:
         return self.state.elapsed + 0.5 * epoch > 60.0 * self.options.max_time
 
     def train_epoch(self) -> None:
-        """The batches of the epoch that are left."""
+        """The remaining batches of the epoch."""
         batches = batches_of(self.train_loader)
         batches.set_epoch(self.state.epoch)
         n_batches, batches.first = batches.n_batches, self.state.batch
@@ -69,7 +69,7 @@ class Loop:
             self.train_batch(graph, n_batches)
 
     def train_batch(self, graph: Graph, n_batches: int) -> None:
-        """One step; then whatever is to be done between steps."""
+        """One step, and the work between steps."""
         state = self.state
         self.set_learning_rate(n_batches)
         if self.module.model.config.random_steps:
@@ -88,17 +88,17 @@ class Loop:
         self.end_step(to_stop if self.ranks.world > 1 else self.interrupted)
 
     def end_step(self, to_stop: bool) -> None:
-        """Between two steps: save what is due; end the run when it was interrupted.
+        """Between two steps: save if due; end the run if it was interrupted.
 
         Raises:
-            TDNError: the run was interrupted; it says how to go on.
+            TDNError: the run was interrupted; the message says how to continue.
         """
         self.saver.save_if_due(self.session, to_stop)
         if to_stop:
             raise TDNError(f"training was stopped; step {self.state.step} is saved; continue with --resume")
 
     def set_learning_rate(self, n_batches: int) -> None:
-        """The rate of the next step; the first step would be lost with a rate of zero."""
+        """Set the rate of the next step; with a rate of zero the first step would be lost."""
         options, progress = self.options, self.state.progress(self.state.batch + 1, n_batches, self.options)
         factor = learning_rate_factor(
             progress, options.warmup, options.final_learning_rate, options.schedule, options.decay
@@ -108,12 +108,12 @@ class Loop:
                 group["lr"] = options.learning_rate * factor * self.state.plateau.factor * group.get("scale", 1.0)
 
     def agree(self, counts: Tensor) -> tuple[Tensor, bool]:
-        """Labels of the whole batch, and what processes must decide together: the time, and whether to stop.
+        """Count the labels of the whole batch, and agree on the time and on whether to stop.
 
         The first process's clock counts; a signal to any process stops all.
 
         Returns:
-            Counts, and whether several processes are to stop after this step.
+            Counts, and whether several processes must stop after this step.
         """
         elapsed = self.state.clock.elapsed() if self.ranks.first else 0.0
         if self.ranks.world == 1:
@@ -147,7 +147,7 @@ class Loop:
             )
 
     def validate(self) -> Tally:
-        """Sums over the validation structures, of all processes; each structure counts once."""
+        """Sums over the validation structures of all processes; each structure counts once."""
         self.module.eval()
         tally = Tally(self.module.properties)
         unused = torch.zeros(
@@ -159,7 +159,7 @@ class Loop:
         return tally.reduced(self.ranks.total)
 
     def finish_epoch(self) -> None:
-        """Validate, write down the epoch's errors, save."""
+        """Validate, record the epoch's errors, save."""
         state = self.state
         n_batches = batches_of(self.train_loader).n_batches
         stage = state.stage(n_batches, self.options, state.batch - 1)  # of the epoch's last step
@@ -204,5 +204,5 @@ class Loop:
 
 
 def seed_dropout(seed: int, step: int, rank: int) -> None:
-    """What is left out in a step depends on seed, step and process only, so that a resumed run repeats it."""
+    """Dropout in a step depends only on seed, step and process, so that a resumed run repeats it."""
     torch.manual_seed(((seed + 1) * 1_000_003 + step) * 8191 + rank)

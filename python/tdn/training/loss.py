@@ -1,7 +1,7 @@
-"""The quantity that training makes small: for each property a sum over labels divided by their number.
+"""The loss: for each property a sum over labels divided by their number.
 
-Sum and number stay apart, so that several processes, each with its share of a batch, divide by the number of labels of
-the whole batch: their gradients add up to that of one process.
+Sum and number are kept separate, so that several processes, each with its share of a batch, divide by the number of
+labels in the whole batch: their gradients add up to that of one process.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Pointwise = Callable[[Difference, Graph, float], Difference]
 class Term(NamedTuple):
     """One property's part of the loss."""
 
-    total: Tensor  #: () sum over what is labeled
-    number: Tensor  #: () of summands
+    total: Tensor  #: () sum over labels
+    number: Tensor  #: () number of labels
 
 
 def squared(error: Difference, graph: Graph, delta: float) -> Difference:
@@ -32,7 +32,7 @@ def squared(error: Difference, graph: Graph, delta: float) -> Difference:
 
 
 def absolute(error: Difference, graph: Graph, delta: float) -> Difference:
-    """``mae``: |dx| of each component; of energies the paper's L1 of the energy per atom."""
+    """``mae``: |dx| of each component; for energies, the paper's L1 of the energy per atom."""
     return Difference(error.error.abs(), error.weight)
 
 
@@ -43,7 +43,7 @@ def huber(error: Difference, graph: Graph, delta: float) -> Difference:
 
 
 def structure_rmse(error: Difference, graph: Graph, delta: float) -> Difference:
-    """``rmse``: of each structure the root of the mean over atoms of |dF|^2, |dF| the length of a vector (paper)."""
+    """``rmse``: for each structure the root of the mean over atoms of |dF|^2, |dF| the length of a vector (paper)."""
     return of_structures(error, graph)
 
 
@@ -53,7 +53,7 @@ def length(error: Difference, graph: Graph, delta: float) -> Difference:
 
 
 def cosine(error: Difference, graph: Graph, delta: float) -> Difference:
-    """``cosine``: 1 - cos of the angle between predicted and labeled force, of each atom; blind to the lengths."""
+    """``cosine``: 1 - cos of the angle between predicted and labeled force, of each atom; ignores the lengths."""
     known = error.weight > 0
     label = torch.where(known, given(graph.forces).to(error.error.dtype), 0.0)
     predicted = error.error + label
@@ -67,13 +67,13 @@ def lengths(vectors: Tensor) -> Tensor:
 
 
 _OF_COMPONENTS: dict[str, Pointwise] = {"mse": squared, "mae": absolute, "huber": huber}
-#: Losses of each property by name; :data:`OPTIONS` says which option of the training section picks one.
+#: Losses of each property by name; :data:`OPTIONS` names the option of the training section that selects one.
 LOSSES: dict[str, dict[str, Pointwise]] = {
     "energy": _OF_COMPONENTS,
     "force": {**_OF_COMPONENTS, "rmse": structure_rmse, "norm": length, "cosine": cosine},
     "stress": _OF_COMPONENTS,
 }
-#: Property of the errors: which losses it knows, and the options for the loss and its weight.
+#: For each property of the errors: its losses, and the options for the loss and its weight.
 OPTIONS = {
     "energy": ("energy", "energy_loss", "energy_weight"),
     "force": ("force", "force_loss", "force_weight"),
@@ -109,5 +109,5 @@ def virial_per_atom(stress: Difference, graph: Graph) -> Difference:
 
 
 def weights_of(options: Any) -> dict[str, float]:
-    """Factor of each property's mean in the loss."""
+    """Weight of each property's mean in the loss."""
     return {name: float(getattr(options, option)) for name, (_, _, option) in OPTIONS.items()}

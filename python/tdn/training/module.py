@@ -1,4 +1,4 @@
-"""What a step computes: the model's answer, the loss of a share of a batch, and its sums."""
+"""What a step computes: the prediction, the loss of a share of a batch, and its sums."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Share(Graph):
-    """A process's share of a batch, with what the loss needs of the whole; as a tensor, a trace does not fix it."""
+    """A process's share of a batch, with the loss factors of the whole batch; as a tensor, traces do not fix them."""
 
     factors: Tensor | None = None  #: (n_properties,) float64: weight of each property / labels of the whole batch
 
 
 @dataclass
 class Answer:
-    """An answer with every value zero: what the loss counts does not depend on values."""
+    """A prediction with every value zero: the counts of the loss do not depend on values."""
 
     energy: Tensor
     forces: Tensor
@@ -43,19 +43,19 @@ class Answer:
 class TrainingModule(nn.Module):
     """A model, the moving average of its weights, and the loss that it is trained on.
 
-    Every head that the model has is trained: gradient forces and, where there is one, the direct head beside them.
+    All heads of the model are trained: gradient forces and, if there is one, the direct head.
     """
 
-    gradient_norm: Tensor  #: () float64, running average of the gradient's length
+    gradient_norm: Tensor  #: () float64, running average of the gradient's norm
 
     def __init__(self, model: Potential, options: TrainingConfig, stress: bool) -> None:
-        """Args: ``model`` works above the reference energies; ``stress``: the data has stress labels."""
+        """Args: ``model`` predicts energies above the references; ``stress``: the data have stress labels."""
         super().__init__()
         self.model = model
         self.options = options
         self.convention = model.energy_convention
         both = model.force_kinds[0] == "gradient" and len(model.force_kinds) > 1
-        # the gradient of an energy per atom is no stress
+        # the gradient of an energy per atom is not a stress
         stress = stress and self.convention == "extensive"
         self.request: dict[str, Any] = {"stress": stress, "forces": "both" if both else None}
         extra = [name for name, there in (("direct_force", both), ("stress", stress)) if there]
@@ -66,7 +66,7 @@ class TrainingModule(nn.Module):
 
     @property
     def best_model(self) -> Potential:
-        """The weights to validate and to keep: the moving average where there is one."""
+        """The weights to validate and to save: the moving average if there is one."""
         return self.model if self.average is None else cast(Potential, self.average.module)
 
     def compile_steps(self) -> None:
@@ -76,7 +76,7 @@ class TrainingModule(nn.Module):
         self.compiled = CompiledStep(self.model, self.loss_and_rows, self.request, self.model.cutoff)
 
     def training_step(self, share: Share) -> tuple[Tensor, Tensor]:
-        """Loss of a share of a batch, with its gradient, and its sums (see ``tally.rows_of``)."""
+        """Loss of a share of a batch with its gradient, and the sums of the share (see ``tally.rows_of``)."""
         with products_in(self.options.dtype):
             if self.compiled is not None:
                 return self.compiled(share)
@@ -99,7 +99,7 @@ class TrainingModule(nn.Module):
         return (share.factors * totals).sum(), rows_of(errors, terms, share)
 
     def counts(self, graph: Graph) -> Tensor:
-        """Number of labels of each property as the loss counts them, (n_properties,) float64."""
+        """Number of labels of each property, as counted by the loss, (n_properties,) float64."""
         with torch.no_grad():
             terms: dict[str, Term] = loss_terms(
                 differences(self.nothing(graph), graph, self.convention), graph, self.options
@@ -107,19 +107,19 @@ class TrainingModule(nn.Module):
         return torch.stack([terms[name].number.double() for name in self.properties])
 
     def share(self, graph: Graph, weights: Mapping[str, float], counts: Tensor | None = None) -> Share:
-        """The graph with the factors of its properties' sums: weight / number of labels; nothing without labels.
+        """The graph with the factors of its properties' sums: weight / number of labels; zero without labels.
 
         Args:
             graph: a batch, or a process's share of one.
-            weights: factor of each property's mean in the loss.
-            counts: number of labels of the whole batch, as of :meth:`counts`, when the graph is a share of it.
+            weights: weight of each property's mean in the loss.
+            counts: number of labels of the whole batch, as in :meth:`counts`, if the graph is a share of it.
         """
         counts = self.counts(graph) if counts is None else counts
         factors = torch.tensor([weights[name] for name in self.properties], dtype=torch.float64)
         return share_of(graph, factors.to(counts.device) / counts.clamp(min=1.0))
 
     def nothing(self, graph: Graph) -> Answer:
-        """Zeros in the place of the model's answer."""
+        """Zeros in place of the prediction."""
         forces = graph.vectors.new_zeros(len(graph.species), 3)
         return Answer(
             energy=forces.new_zeros(graph.n_graphs),

@@ -1,4 +1,4 @@
-"""The optimizers, the length of a step's gradient, and the moving average of the weights."""
+"""The optimizers, clipping of gradients, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tdn.model.potential import Potential
 Tensors = tuple[Tensor, ...] | list[Tensor]
 #: Matrices with a smaller side are left to AdamW by ``optimizer: muon``.
 SMALLEST_MAP = 16
-#: Weight of the newest step in the running average of the gradient's length.
+#: Weight of the newest step in the running average of the gradient's norm.
 NEWEST = 0.02
 #: Parameters that are tables of elements, not maps: weight decay would pull rare elements to zero.
 TABLES = ("embedding.elements", "embedding.sources", "pair_embedding.table")
@@ -25,9 +25,8 @@ def build_optimizers(model: Potential, options: TrainingConfig) -> list[torch.op
     """Adam or AdamW for all parameters, or Muon for the matrices of linear maps and AdamW for the others.
 
     Muon (Jordan et al. 2024; Liu et al., arXiv 2502.16982) steps along the orthogonalized momentum of a matrix; steps
-    have the size that AdamW's usually have, so that both share one learning rate. Weight decay acts on matrices of
-    linear maps alone. A group's ``scale`` is a factor of its learning rate (see :func:`rate_of`); the loop multiplies
-    by it.
+    have the usual size of AdamW's, so that both share one learning rate. Weight decay acts only on matrices of linear
+    maps. A group's ``scale`` is a factor of its learning rate (see :func:`rate_of`), applied by the loop.
     """
     groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -50,12 +49,12 @@ def build_optimizers(model: Potential, options: TrainingConfig) -> list[torch.op
 
 
 def is_large_map(name: str, parameter: Tensor) -> bool:
-    """Whether Muon serves a parameter: the matrix of a linear map that is more than a few vectors."""
+    """Whether Muon trains a parameter: the matrix of a linear map that is more than a few vectors."""
     return decays(name, parameter) and parameter.dim() == 2 and min(parameter.shape) >= SMALLEST_MAP
 
 
 def rate_of(name: str, model: Potential) -> float:
-    """Factor of a parameter's learning rate: 1, but for one parameter of the paper setting.
+    """Factor of a parameter's learning rate: 1, except for one parameter of the paper setting.
 
     The published source vector of the degree embedding is the sum over the C columns of a matrix and a bias. All C + 1
     have the same gradient, so Adam moves their sum C + 1 times as fast as it moves our one vector.
@@ -66,14 +65,14 @@ def rate_of(name: str, model: Potential) -> float:
 
 
 def decays(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay acts on a parameter: not on biases, norms, element tables and radial basis functions."""
+    """Whether a parameter decays: biases, norms, element tables and radial basis functions do not."""
     return parameter.dim() >= 2 and "norm" not in name and not name.endswith(TABLES)
 
 
 def reduce_gradients(parameters: Iterable[nn.Parameter], loss: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
-    """Add gradients and loss up over processes, in one message; returns the loss of all.
+    """Sum gradients and loss over processes, in one message; returns the loss of all.
 
-    Every process has divided by the labels of the whole batch, so that sums are the gradients of one process.
+    Every process has divided by the number of labels in the whole batch, so the sums are the gradients of one process.
     """
     given = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in given:
@@ -88,12 +87,12 @@ def reduce_gradients(parameters: Iterable[nn.Parameter], loss: Tensor, total: Ca
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], average: Tensor, first: bool, options: TrainingConfig) -> None:
-    """Shorten a gradient that is much longer than its running average, or longer than ``max_norm``.
+    """Clip a gradient whose norm is much larger than its running average, or larger than ``max_norm``.
 
     Args:
-        parameters: with their gradients.
-        average: () float64, running average of the length, moved on in place.
-        first: no step was made yet; the average starts at this gradient's length.
+        parameters: parameters with gradients.
+        average: () float64, running average of the norm, updated in place.
+        first: whether this is the first step, at which the average starts from the norm of this gradient.
         options: ``clip`` and ``max_norm``.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -111,7 +110,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], average: Tensor, first: b
 
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
-    """Exponential moving average of the weights; it never needs a gradient and never drops anything out."""
+    """Exponential moving average of the weights, without gradients and without dropout."""
     if not decay:
         return None
     average = AveragedModel(model, multi_avg_fn=moving_average(decay))
@@ -119,7 +118,7 @@ def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
 
 
 def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """Keeps ``decay`` of the average in step n, but at most (1 + n) / (10 + n), to forget the first weights soon."""
+    """Keeps ``decay`` of the average in step n, but at most (1 + n) / (10 + n), to forget the initial weights soon."""
 
     @torch.no_grad()
     def update(averages: Tensors, weights: Tensors, n_averaged: Tensor | int) -> None:

@@ -1,7 +1,7 @@
-"""Batches of fixed shapes: a compiled step is made once for each shape, so batches are filled up to a few of them.
+"""Batches of fixed shapes: a step is compiled once for each shape, so batches are padded to a few shapes.
 
-Filling is exact: the added atoms form a structure of their own, their edges are longer than the cutoff and end at the
-last of them, and their labels are missing, so that they have no weight in any loss or error.
+Padding is exact: the added atoms form a separate structure, their edges are longer than the cutoff and end at the
+last of these atoms, and their labels are missing, so that they have no weight in any loss or error.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from torch import Tensor
 
 from tdn.data.graph import Graph
 
-#: Sizes are rounded up to multiples of 1/8 of the power of two below: at most 12.5 % of the work is for nothing.
+#: Sizes are rounded up to multiples of 1/8 of the power of two below: at most 12.5 % of the work is wasted.
 STEPS_PER_OCTAVE = 8
-#: A known shape up to 1/8 larger still serves: compiling another takes minutes.
+#: A known shape up to 1/8 larger is still used, because compiling another takes minutes.
 MAX_WASTE = 8
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a batch; filled batches have at least one atom more than the structures they hold."""
+    """Sizes of a batch; padded batches have at least one atom more than their structures."""
 
     n_atoms: int
     n_edges: int
     n_graphs: int
 
     def holds(self, other: Shape) -> bool:
-        """Whether a batch of the other shape can be filled up to this one."""
+        """Whether a batch of the other shape can be padded to this one."""
         sizes = ((self.n_atoms, other.n_atoms), (self.n_edges, other.n_edges), (self.n_graphs, other.n_graphs))
         return all(own >= needed for own, needed in sizes)
 
 
 def needed_shape(graph: Graph) -> Shape:
-    """Smallest shape for a batch: one more atom, which is a structure of its own."""
+    """Smallest shape for a batch: one more atom, which is a separate structure."""
     return Shape(graph.species.size(0) + 1, graph.center.size(0), graph.n_graphs + 1)
 
 
 class Shapes:
-    """Picks a shape for every batch; new ones are rounded up, so that batches of about one size share a shape."""
+    """Chooses a shape for every batch; new ones are rounded up, so that batches of similar size share a shape."""
 
     def __init__(self, known: Sequence[Shape] = ()) -> None:
-        """Args: ``known`` shapes to begin with."""
+        """Args: ``known``: initial shapes."""
         self.known = list(known)
 
     def fit(self, graph: Graph) -> Shape:
-        """The smallest known shape that holds the batch and wastes little, else a new one."""
+        """The smallest known shape that holds the batch and wastes little, else a new shape."""
         needed = needed_shape(graph)
         rounded = Shape(round_up(needed.n_atoms), round_up(needed.n_edges), round_up(needed.n_graphs))
         limit = Shape(*(size + size // MAX_WASTE + 1 for size in vars(rounded).values()))
@@ -102,7 +102,7 @@ def fill_up(graph: Graph, shape: Shape, cutoff: float) -> Graph:
 
 
 def far_edges(vectors: Tensor, count: int, length: float) -> Tensor:
-    """Vectors (n_edges, 3) with ``count`` more along x, which no envelope lets through."""
+    """Vectors (n_edges, 3) with ``count`` more along x, where every envelope is zero."""
     added = vectors.new_zeros(count, 3)
     added[:, 0] = length
     return torch.cat([vectors, added])

@@ -1,4 +1,4 @@
-"""What the processes of a run do together: sums, waiting, equal weights."""
+"""Communication between the processes of a run: sums, barriers, equal weights."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tdn.training.layout import own_device, own_place
 
 
 class LostConnectionError(TDNError):
-    """Another process of the run has ended; why, it says itself."""
+    """Another process of the run has ended; its own message says why."""
 
 
 class Ranks:
     """The connected processes of a run; with one process nothing is sent."""
 
     def __init__(self, options: TrainingConfig) -> None:
-        """Connect; ``options.device`` says where this process computes.
+        """Connect the processes, which torchrun, SLURM or :func:`tdn.training.launch.launch` started.
 
-        torchrun, SLURM or :func:`tdn.training.launch.launch` has started the processes.
+        ``options.device`` says where this process computes.
         """
         place = own_place()
         self.rank, self.world = place.rank, place.world
@@ -51,7 +51,7 @@ class Ranks:
         return values
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait for all processes."""
         if self.world > 1:
             with told_when_lost():
                 distributed.barrier()
@@ -72,7 +72,7 @@ class Ranks:
 
 @contextmanager
 def told_when_lost() -> Iterator[None]:
-    """What gloo and NCCL raise when a process is gone, as one sentence."""
+    """Turn the errors of gloo and NCCL about a lost process into one sentence."""
     try:
         yield
     except RuntimeError as problem:

@@ -1,4 +1,4 @@
-"""Products of matrices in lower precision: TF32 on GPUs, or bfloat16, with weights and everything else in float32."""
+"""Matrix products in lower precision: TF32 on GPUs, or bfloat16, with weights and everything else in float32."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class BFloat16Products(TorchFunctionMode):
-    """Linear maps read bfloat16 and give float32, in their derivatives too; everything else stays as it is.
+    """Linear maps with bfloat16 inputs and float32 results, also in their derivatives; everything else is unchanged.
 
-    Maps to one number (the heads of energies and forces) are left alone: they cost nothing, and energies would have
-    three digits.
+    Maps to one number (the heads of energies and forces) are not changed: they cost nothing, and energies would have
+    only three digits.
     """
 
     def __torch_function__(
@@ -36,7 +36,7 @@ class BFloat16Products(TorchFunctionMode):
 
 @contextmanager
 def products_in(dtype: str) -> Iterator[None]:
-    """Products of matrices in the precision of ``training.dtype`` within this block."""
+    """Compute matrix products within this block in the precision of ``training.dtype``."""
     if dtype == "bf16":
         with BFloat16Products():
             yield

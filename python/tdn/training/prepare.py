@@ -1,4 +1,4 @@
-"""Data of a run: structures opened and split, and what the model takes from them."""
+"""Data of a run: opens and splits structures, and computes the constants that the model takes from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tdn.statistics.isolated import SingleAtom, check_agreement, crystals_note, 
 from tdn.statistics.references import given_references
 from tdn.training.finetuning import Start
 
-#: Structures whose names of labels are looked at, and validation structures whose labels are counted in large data.
+#: Structures whose names of labels are examined, and validation structures whose labels are counted in large data.
 PEEK = 100
 
 
@@ -39,11 +39,11 @@ class TrainingData:
     valid: GraphSet
     model_config: Settings
     statistics: Statistics
-    label_counts: dict[str, int]  #: structures for training and validation with each label, as far as looked at
+    label_counts: dict[str, int]  #: structures for training and validation with each label, among those examined
     files: dict[str, list[str]]  #: names of the files
-    left_out: dict[str, int]  #: what the files hold and is not used: reason and count
+    left_out: dict[str, int]  #: contents of the files that are not used: reason and count
     unread: UnreadLabels  #: names in the files that look like labels but are not read
-    crystals: str | None  #: what the user should know of structures of one atom that are not isolated
+    crystals: str | None  #: note for the user about structures of one atom that are not isolated
 
     @property
     def references(self) -> list[float]:
@@ -57,11 +57,11 @@ class TrainingData:
 
 
 def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingData:
-    """Open the data, fix elements, references, scale and averages; build graphs that are to be kept.
+    """Open the data, determine elements, references, scale and averages; build the graphs to keep in memory.
 
     Args:
         config: the run.
-        start: model that the run starts from; its options stand where the configuration gives none.
+        start: model that the run starts from; its options are the defaults.
     """
     origin = open_source(config.data.train, config.path, config.data.label_options)
     source = loaded(origin, config.data.sample)
@@ -70,7 +70,7 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
     elements = start.with_new(elements) if start else tuple(elements)
     options = model_settings({**with_setting(written), "elements": elements})
     if isinstance(config.data.references, dict):
-        given_references(config.data.references, options.elements)  # mistakes are told before the graphs are built
+        given_references(config.data.references, options.elements)  # errors are reported before the graphs are built
     source, isolated, singles = without_isolated(source, options)
     train, valid, valid_origin, more = split(config, source, options)
     singles = singles + more
@@ -98,14 +98,14 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
 
 
 def loaded(source: Source, limit: int) -> Source:
-    """The source itself if it is large, else one that has read it."""
+    """The source if it is large, else its structures in memory."""
     return Loaded(source) if len(source) <= limit else source
 
 
 def without_isolated(source: Source, options: Settings) -> tuple[Source, list[Graph], list[SingleAtom]]:
-    """The source without isolated atoms, these, and all structures of one atom.
+    """The source without isolated atoms, the isolated atoms, and all structures of one atom.
 
-    In large data isolated atoms stay where they are.
+    In large data isolated atoms stay in the source.
     """
     indices = range(len(source)) if isinstance(source, Loaded) else sampled(source, PEEK)
     atoms = {index: single_atom(source[index]) for index in indices}
@@ -121,7 +121,7 @@ def without_isolated(source: Source, options: Settings) -> tuple[Source, list[Gr
 def split(
     config: TrainConfig, source: Source, options: Settings
 ) -> tuple[Source, Source, Source | None, list[SingleAtom]]:
-    """Structures for training and for validation; if the latter are of another source, this and its single atoms."""
+    """Structures for training and for validation; if the latter have a separate source, it and its single atoms."""
     requested = config.data.valid
     if not isinstance(requested, float):
         origin = open_source(requested, config.path, config.data.label_options)
@@ -160,14 +160,14 @@ def statistics_of(config: TrainConfig, train: GraphSet, isolated: list[Graph]) -
 
 
 def cache_folder(config: TrainConfig) -> Path:
-    """Folder of kept statistics: as configured, else beside the run's folder."""
+    """Folder for stored statistics: as configured, else beside the run's folder."""
     if config.data.cache is not None:
         return config.path(config.data.cache)
     return config.path(config.run_dir).parent / ".statistics"
 
 
 def labels_of(graphs: GraphSet) -> dict[str, int]:
-    """Number of structures with each label, in large data of a few."""
+    """Number of structures with each label, in large data among a few."""
     indices = range(len(graphs)) if graphs.kept is not None else spread(len(graphs), PEEK)
     return collect((graphs.original(index) for index in indices), [], graphs.elements, "least_squares").labels
 
@@ -179,14 +179,14 @@ def check_energies(config: TrainConfig, unread: UnreadLabels) -> UnreadLabels:
         count, key = max(unread.energies.values()), config.data.energy_key
         names = ", ".join(shown(name, 40) for name, _ in most(unread.energies))
         raise TDNError(
-            f"{count} structures have no energy under the name {key} but have {names}; choose one by data.energy_key, "
-            "or set training.energy_weight: 0 to learn no energies"
+            f"{count} structures have no energy under the name {key} but have {names}; select one with "
+            "data.energy_key, or set training.energy_weight: 0 to learn no energies"
         )
     return unread
 
 
 def fill_from_data(options: Settings, given: dict[str, Any], statistics: Statistics) -> Settings:
-    """Averages of the training structures for the options that the configuration leaves open, if the model has them."""
+    """Averages of the training structures, for those options of the model that the configuration does not give."""
     averages: dict[str, Any] = {
         "avg_degree": max(statistics.average_degree, 1.0),
         "avg_n_atoms": statistics.average_atoms,
@@ -196,7 +196,7 @@ def fill_from_data(options: Settings, given: dict[str, Any], statistics: Statist
 
 
 def notes(data: TrainingData) -> list[str]:
-    """What the user should know of the data, line by line."""
+    """Notes for the user about the data, line by line."""
     lines, statistics = [], data.statistics
     lines += [note for note in (data.unread.note(), data.crystals) if note] + statistics.warnings
     for reason, count in data.left_out.items():
@@ -208,6 +208,7 @@ def notes(data: TrainingData) -> list[str]:
         lines.append(f"Note: isolated atoms of {found} were found{why}; they are left out and least squares is used.")
     if statistics.references_are_sums:
         lines.append(
-            "Note: the compositions fix the reference energies only in sum; energies of isolated atoms are arbitrary."
+            "Note: the compositions determine only a sum of the reference energies; energies of isolated atoms are "
+            "arbitrary."
         )
     return lines

@@ -50,13 +50,12 @@ def train(
 ) -> Path:
     """Train a model and return the folder with ``best.ckpt``, ``last.ckpt``, ``metrics.csv`` and two plots.
 
-    Progress goes to the logger ``tdn`` (``tdn.console.printed_log`` prints it). The processes that torchrun or SLURM
-    started call this together, and the first logs and writes; without them ``training.devices`` says how many are
-    started here.
+    Progress goes to the logger ``tdn`` (``tdn.console.printed_log`` prints it). All processes started by torchrun or
+    SLURM call this, and the first logs and writes; otherwise ``training.devices`` is the number of processes to start.
 
     Args:
         config: see ``tdn.config.run``.
-        resume: go on from ``last.ckpt`` of the same run.
+        resume: continue from ``last.ckpt`` of the same run.
         overwrite: remove the files of an earlier run in the folder.
         stop_after: stop after this epoch as if interrupted; the schedule stays that of the whole run.
     """
@@ -73,7 +72,7 @@ def train(
 
 
 def train_here(config: TrainConfig, folder: Path, resume: bool, overwrite: bool, stop_after: int | None) -> None:
-    """The part of this process; arguments as of :func:`train`."""
+    """The work of this process; arguments as in :func:`train`."""
     first = is_first()
     before = check_folder(config, folder, resume, overwrite) if first else None
     keep_freed_pages()
@@ -93,9 +92,9 @@ def train_here(config: TrainConfig, folder: Path, resume: bool, overwrite: bool,
 
 
 def build_module(config: TrainConfig, data: TrainingData, start: Start | None) -> tuple[TrainingModule, list[str]]:
-    """Model with seeded weights or those of ``start``, in the run's dtype, working above the reference energies.
+    """Model with seeded weights or those of ``start``, in the run's dtype, for energies above the references.
 
-    Returns also what the user should know of the weights.
+    Also returns notes for the user about the weights.
     """
     torch.manual_seed(config.training.seed)
     with default_dtype(config.training.weight_dtype):
@@ -110,7 +109,7 @@ def build_module(config: TrainConfig, data: TrainingData, start: Start | None) -
 
 
 def describe(module: TrainingModule, data: TrainingData, told: list[str]) -> None:
-    """What is going to be trained, line by line."""
+    """Log what will be trained."""
     config, options = data.model_config, module.options
     n_weights = sum(parameter.numel() for parameter in module.model.parameters())
     references = ", ".join(f"{e} {v:.4f}" for e, v in zip(config.elements, data.references, strict=True))
@@ -135,9 +134,9 @@ def fit(
     stop_after: int | None,
     open_now: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """Run the loop; an interruption becomes a sentence that says how to go on.
+    """Run the loop; an interruption becomes a sentence that says how to continue.
 
-    ``open_now`` opens the folder, which waits until nothing but the loop can fail.
+    ``open_now`` opens the folder, which is delayed until only the loop can fail.
     """
     options, edges = config.training, data.statistics.average_edges
     ranks = Ranks(options)
@@ -165,7 +164,7 @@ def fit(
 
 
 def finish(config: TrainConfig, folder: Path, data: TrainingData) -> None:
-    """The last fit of the best model, plots and the table of its errors on the validation structures."""
+    """The final fit of the best model, plots, and the table of its errors on the validation structures."""
     history = read_checkpoint(folder / LAST)["run"]["history"]
     plot_learning_curve(history, folder / CURVE_FILE)
     model, summary = load_with_summary(folder / BEST)

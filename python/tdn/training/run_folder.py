@@ -1,4 +1,4 @@
-"""The folder of a run: whether it may be used, what is noted in it, and what is taken away again."""
+"""The folder of a run: whether it may be used, which files are written to it, and which are removed again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUN_FILES = (BEST, LAST, LOG_FILE, CONFIG_FILE, CURVE_FILE, PARITY_FILE)
 
 
 def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: bool) -> dict[str, Any] | None:
-    """Refuse to overwrite a run silently, or to go on with a different one; returns what the run to resume saved."""
+    """Refuse to overwrite a run silently or to resume a different one; return the checkpoint of the run to resume."""
     if resume and overwrite:
         raise TDNError("--resume and --overwrite exclude each other; give one of them")
     if resume:
@@ -44,7 +44,7 @@ def check_folder(config: TrainConfig, folder: Path, resume: bool, overwrite: boo
 
 
 def check_same_run(config: TrainConfig, before: dict[str, Any]) -> None:
-    """The options that decide what a step does must be those of the interrupted run."""
+    """Refuse options that change a step of the interrupted run."""
     now = plain(config.to_dict())
     defaults = {"data": defaults_of(DataConfig), "training": defaults_of(TrainingConfig), "model": {}}
     for section, missing in defaults.items():
@@ -57,7 +57,7 @@ def check_same_run(config: TrainConfig, before: dict[str, Any]) -> None:
 
 
 def check_same_model(settings: Settings, stored: dict[str, Any]) -> None:
-    """Defaults of the model may have changed since the run was interrupted; averages of the data are not compared."""
+    """Refuse another model: its defaults may have changed since the interruption; averages of data are not compared."""
     before, now = config_to_dict(stored_config(stored)), config_to_dict(settings)
     for name, old in before.items():
         if now.get(name) != old and not name.startswith("avg_"):
@@ -68,15 +68,15 @@ def check_same_model(settings: Settings, stored: dict[str, Any]) -> None:
 
 
 def defaults_of(kind: type) -> dict[str, Any]:
-    """Values of options that an earlier version did not know."""
+    """Values of options that an earlier version did not have."""
     return {option.name: option.default for option in fields(kind)}
 
 
 @contextmanager
 def open_folder(config: TrainConfig, folder: Path, overwrite: bool) -> Iterator[None]:
-    """Note the configuration in the folder and, with ``overwrite``, remove the files of an earlier run.
+    """Write the configuration to the folder and, with ``overwrite``, remove the files of an earlier run.
 
-    A run that ends before it has written anything takes its note away again.
+    A run that ends before it has written anything else removes it again.
     """
     if overwrite:
         for name in RUN_FILES:

@@ -23,12 +23,12 @@ LOCK_FILE = "run.lock"
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder of a run for this process, and make it where there is none.
+    """Lock the folder of a run for this process, and create it if it does not exist.
 
-    Folders that were made are removed again if nothing but the lock is in them at the end.
+    Created folders are removed again if they hold nothing but the lock at the end.
 
     Raises:
-        TDNError: a run that lives holds the folder, or it cannot be known whether it lives.
+        TDNError: a run that is alive holds the folder, or it is unknown whether it is alive.
     """
     if folder.exists() and not folder.is_dir():
         raise TDNError(f"run_dir '{folder}' is a file; name a folder for the results")
@@ -40,23 +40,23 @@ def locked_folder(folder: Path) -> Iterator[None]:
         finally:
             (folder / LOCK_FILE).unlink(missing_ok=True)
     finally:
-        with contextlib.suppress(OSError):  # the first that is not empty ends it
+        with contextlib.suppress(OSError):  # stop at the first that is not empty
             for one in made:
                 one.rmdir()
 
 
 def make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it; returns the new ones, the innermost first."""
+    """Create a folder and its parents; returns the new ones, the innermost first."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise TDNError(f"run_dir '{folder}' cannot be made ({problem.strerror}); name another folder") from None
+        raise TDNError(f"run_dir '{folder}' cannot be created ({problem.strerror}); name another folder") from None
     return missing
 
 
 def take_lock(path: Path) -> None:
-    """Write this process into the lock file unless another that may live stands there."""
+    """Write this process into the lock file, unless it holds another that may be alive."""
     with opened_alone(path) as file:
         holder = file.read()
         if holder.strip():
@@ -68,23 +68,23 @@ def take_lock(path: Path) -> None:
 
 @contextmanager
 def opened_alone(path: Path) -> Iterator[IO[str]]:
-    """The file, made where there is none, open in no other process that calls this."""
+    """The file, created if missing, while no other process that calls this has it open."""
     while True:
         with contextlib.ExitStack() as stack:
             try:
                 file = stack.enter_context(open(path, "a+", encoding="utf-8", errors="replace"))
             except OSError as problem:
                 raise TDNError(f"'{path}' cannot be written ({problem.strerror}); name another run_dir") from None
-            with contextlib.suppress(OSError):  # a file system without locks: the content alone must do
+            with contextlib.suppress(OSError):  # a file system without locks: only the content protects
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if is_at(file, path):  # else its holder removed it while this waited
+            if is_at(file, path):  # else its holder removed it while we waited
                 file.seek(0)
                 yield file
                 return
 
 
 def is_at(file: IO[str], path: Path) -> bool:
-    """Whether an open file is the one that has this path now."""
+    """Whether an open file is still the one at this path."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
@@ -92,13 +92,13 @@ def is_at(file: IO[str], path: Path) -> bool:
 
 
 def identity() -> dict[str, Any]:
-    """Who this process is; a number of a process is used again, but not with the same time of birth."""
+    """Identity of this process; process IDs are reused, but not with the same start time."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "born": born(pid), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
 
 
 def born(pid: int) -> str | None:
-    """When a process was started, as this machine counts; None where it does not say."""
+    """Start time of a process in the units of this machine; None if unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {stat.rpartition(')')[2].split()[19]}"
@@ -107,7 +107,7 @@ def born(pid: int) -> str | None:
 
 
 def check_dead(holder: str, path: Path) -> str:
-    """Refuse unless the holder of a lock is known to have ended; returns a sentence about it."""
+    """Refuse unless the holder of a lock is known to have ended; returns a sentence about the holder."""
     try:
         found = json.loads(holder)
         host, pid, since = str(found["host"]), int(found["pid"]), str(found["since"])
@@ -128,7 +128,7 @@ def check_dead(holder: str, path: Path) -> str:
 
 
 def is_alive(pid: int, birth: str | None) -> bool:
-    """Whether the process that was started then is still there."""
+    """Whether the process with this start time still exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

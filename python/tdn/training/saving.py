@@ -25,19 +25,19 @@ LAST = "last.ckpt"
 class Saver:
     """Writes ``metrics.csv``, ``last.ckpt`` and ``best.ckpt``; only the first process does.
 
-    ``last.ckpt`` is written after every epoch and, as the options say, within epochs; a run that goes on from it gives
-    the same weights as one that was never stopped, whenever that was.
+    ``last.ckpt`` is written after every epoch and, as configured, within epochs; a run that resumes from it gives the
+    same weights as an uninterrupted run.
     """
 
     def __init__(self, folder: Path, pack: Callable[[Session], dict]) -> None:
-        """Args: ``folder`` of the run; ``pack`` makes the checkpoint's entry that ``tdn.load`` reads."""
+        """Args: ``folder`` of the run; ``pack`` gives the checkpoint's entry that ``tdn.load`` reads."""
         self.folder = folder
         self.pack = pack
         self.saved_at = 0.0  #: seconds of training at the last write
         self.saved_step = -1
 
     def save_if_due(self, session: Session, stop: bool) -> None:
-        """Between two steps: save when it is time to, and when the run is to stop."""
+        """Between two steps: save when it is due, and when the run must stop."""
         options, state = session.options, session.state
         by_time = options.save_every and state.elapsed - self.saved_at > 60.0 * options.save_every
         by_steps = options.save_every_steps and state.step % options.save_every_steps == 0
@@ -47,7 +47,7 @@ class Saver:
     def end_of_epoch(self, session: Session, row: dict[str, Any]) -> None:
         """Save, write the table of errors, and log the epoch."""
         state, first = session.state, session.ranks.first
-        # last.ckpt comes last: a run that dies before goes on from an earlier one and writes all of this again
+        # last.ckpt comes last: a run that dies before it resumes from an earlier one and writes all of this again
         if is_best(session, row):
             self.save(session, BEST)
         if first:
@@ -65,13 +65,13 @@ class Saver:
             write_atomically(lambda part: torch.save(content, part), self.folder / name)
 
     def resume(self, session: Session) -> None:
-        """Go on where ``last.ckpt`` was written."""
+        """Continue from ``last.ckpt``."""
         session.load(read_checkpoint(self.folder / LAST))
         self.saved_at = session.state.elapsed
 
 
 def is_best(session: Session, row: dict[str, Any]) -> bool:
-    """Whether no epoch of this stage had a lower error; if so it is noted."""
+    """Whether no epoch of this stage had a lower error; if so, the error is recorded."""
     state = session.state
     error = row.get(f"valid_{session.options.best_by}", row["valid_loss"])
     new_stage = len(state.history) > 1 and state.history[-2].get("stage") != row.get("stage")

@@ -16,12 +16,12 @@ def learning_rate_factor(
     """Fraction of the highest learning rate.
 
     Args:
-        progress: part of the run that is done, 0 to 1.
-        warmup: part of the run in which the rate rises linearly from zero.
+        progress: finished fraction of the run, 0 to 1.
+        warmup: fraction of the run in which the rate rises linearly from zero.
         final: fraction at the end of cosine and wsd.
-        schedule: ``cosine``; ``wsd``, constant but for a linear fall over the last ``decay`` of the run; ``constant``
-            and ``plateau``, whose falls :class:`Plateau` decides, have no shape of their own.
-        decay: part of the run in which wsd falls.
+        schedule: ``cosine``; ``wsd``, constant except for a linear decrease over the last ``decay`` of the run;
+            ``constant`` and ``plateau`` (see :class:`Plateau`) give 1.
+        decay: fraction of the run in which wsd decreases.
     """
     if progress < warmup:
         return progress / warmup
@@ -36,10 +36,10 @@ def learning_rate_factor(
 
 @dataclass
 class Plateau:
-    """Factor of the learning rate that falls when the validation loss does not, as torch's ReduceLROnPlateau.
+    """Factor of the learning rate that decreases when the validation loss does not, as in torch's ReduceLROnPlateau.
 
-    A loss counts as better when it is below the best by more than 1e-4 of it; after more than ``patience`` epochs in a
-    row without a better one the factor is multiplied by ``step``.
+    A loss counts as better if it is below the best by more than 1e-4 of it; after more than ``patience`` consecutive
+    epochs without a better loss the factor is multiplied by ``step``.
     """
 
     patience: int
@@ -49,7 +49,7 @@ class Plateau:
     waited: int = 0
 
     def see(self, loss: float) -> None:
-        """Take note of the validation loss of an epoch."""
+        """Record the validation loss of an epoch."""
         if loss < self.best * (1.0 - 1e-4):
             self.best, self.waited = loss, 0
         else:
@@ -60,7 +60,7 @@ class Plateau:
 
 @dataclass
 class Clock:
-    """Time of a run in seconds, counted on over interruptions."""
+    """Time of a run in seconds, continued across interruptions."""
 
     before: float = 0.0  #: seconds of the runs before this one
     started: float = field(default_factory=time.monotonic)
@@ -76,7 +76,7 @@ def stage_at(progress: float, options: Any) -> int:
 
 
 def stage_weights(stage: int, options: Any) -> dict[str, float]:
-    """Factor of each property's loss in a stage."""
+    """Weight of each property's loss in a stage."""
     weights = weights_of(options)
     if stage == 2:
         for name in ("energy", "force", "stress"):

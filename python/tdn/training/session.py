@@ -1,4 +1,4 @@
-"""A run in progress: what its steps change, and the processes that make them together."""
+"""A run in progress: everything that its steps change, and its processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Session:
         return self.module.options
 
     def to_dict(self) -> dict[str, Any]:
-        """Content of a checkpoint from which the run goes on; every process calls this."""
+        """Content of a checkpoint from which the run can resume; every process calls this."""
         tally = self.state.tally.reduced(self.ranks.total)
         return {
             "epoch": self.state.epoch,
@@ -39,7 +39,7 @@ class Session:
         }
 
     def load(self, content: dict[str, Any]) -> None:
-        """Go on where a checkpoint was written."""
+        """Continue from a checkpoint."""
         self.module.load_state_dict(content["state_dict"])
         for optimizer, state in zip(self.optimizers, content["optimizer_states"], strict=True):
             optimizer.load_state_dict(state)

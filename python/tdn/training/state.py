@@ -1,4 +1,4 @@
-"""Where a run is: everything beside weights that a checkpoint needs to go on as if nothing had happened."""
+"""State of a run: everything besides weights that an exact resume needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tdn.training.tally import Tally
 
 @dataclass
 class RunState:
-    """Position, history, and the decisions that were taken from it."""
+    """Position, history, and the decisions that depend on it."""
 
     plateau: Plateau
     tally: Tally  #: of this epoch's training batches so far, of this process
@@ -27,14 +27,14 @@ class RunState:
     best: float = math.inf  #: lowest error of the current stage on the validation structures
 
     def progress(self, step_of_epoch: float, n_batches: int, options: TrainingConfig) -> float:
-        """Part of the run that is done, by batches or by time, whichever is further."""
+        """Finished fraction of the run, by batches or by time, whichever is larger."""
         by_steps = (self.epoch + step_of_epoch / max(n_batches, 1)) / options.max_epochs
         if options.max_time is None:
             return by_steps
         return max(by_steps, self.elapsed / (60.0 * options.max_time))
 
     def stage(self, n_batches: int, options: TrainingConfig, batch: int) -> int:
-        """Stage of the weights of the loss in a step of this epoch."""
+        """Stage of the loss weights in a step of this epoch."""
         return stage_at(self.progress(batch, n_batches, options), options)
 
     def to_dict(self, tally: Tally) -> dict[str, Any]:
@@ -51,11 +51,11 @@ class RunState:
         }
 
     def load(self, content: dict[str, Any], properties: Sequence[str], first: bool) -> None:
-        """Go on where a checkpoint was written; sums of the epoch belong to the ``first`` process from now on."""
+        """Continue from a checkpoint; the ``first`` process takes the sums of the epoch."""
         self.history = [dict(row) for row in content["history"]]
         self.clock = Clock(before=content["elapsed_s"])
         self.elapsed = content["elapsed_s"]
-        # checkpoints of earlier versions lie between epochs and say no more than their history
+        # checkpoints of earlier versions were written between epochs and have only their history
         last = self.history[-1] if self.history else {"epoch": 0, "step": 0}
         self.epoch = content.get("epoch", int(last["epoch"]))
         self.step = content.get("step", int(last["step"]))

@@ -1,4 +1,4 @@
-"""The story of a training, beside the weights in its checkpoints."""
+"""The summary of a training run, stored beside the weights in its checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tdn.training.session import Session
 
 
 def pack(session: Session, config: TrainConfig, data: TrainingData) -> dict[str, Any]:
-    """The checkpoint's entry for ``tdn.load``, with the story of the training."""
+    """The checkpoint's entry for ``tdn.load``, with the summary of the training."""
     row = session.state.history[-1] if session.state.history else {}
     elements, statistics = data.model_config.elements, data.statistics
     summary = {
@@ -34,11 +34,11 @@ def pack(session: Session, config: TrainConfig, data: TrainingData) -> dict[str,
     model = session.module.best_model
     if model.energy_convention == "extensive":
         return pack_model(model, statistics.references, statistics.scale, summary)
-    # an energy per atom has no place for references: they stand in the summary
+    # a model of an energy per atom has no references in its weights, so the summary holds them
     return pack_model(model, [0.0] * len(elements), float(model.references.scale), summary)
 
 
 def errors_of(row: dict[str, float], part: str) -> dict[str, float]:
-    """Errors of one part of the data without its prefix: ``force_rmse`` in meV/angstrom and so on."""
+    """Errors of one part of the data, without its prefix: ``force_rmse`` in meV/angstrom and so on."""
     named = {key.removeprefix(f"{part}_"): value for key, value in row.items() if key.startswith(f"{part}_")}
     return {key: value for key, value in named.items() if key.endswith(("_mae", "_rmse"))}

@@ -1,4 +1,4 @@
-"""Sums of an epoch: losses and errors of every property in one tensor, which processes add up and checkpoints keep."""
+"""Sums of an epoch: losses and errors of every property in one tensor, which processes sum and checkpoints store."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tdn.data.graph import Graph
 from tdn.evaluation.metrics import Difference, ErrorSums, batch_sums
 from tdn.training.loss import Term
 
-#: The errors that are summed for every structure beside those of each property.
+#: Errors that are summed over structures, besides those of each property.
 EXTRA = "force_structure"
 
 
 def rows_of(errors: Mapping[str, Difference], terms: Mapping[str, Term], graph: Graph) -> Tensor:
     """Sums of a batch, without gradient: (2 n + 1, 3) float64 for n properties.
 
-    Rows: of each property the sums of weights, absolute and squared errors; the same of ``EXTRA``; of each property
+    Rows: for each property the sums of weights, absolute and squared errors; the same for ``EXTRA``; for each property
     number and sum of the loss's values, and 0.
     """
     sums = batch_sums(errors, graph)
@@ -31,7 +31,7 @@ class Tally:
     """Sums of batches."""
 
     def __init__(self, properties: Sequence[str], rows: Tensor | None = None) -> None:
-        """Args: ``properties`` in the order of the errors; ``rows`` of a run that goes on."""
+        """Args: ``properties`` in the order of the errors; ``rows`` of a resumed run."""
         self.properties = tuple(properties)
         self.rows = torch.zeros(2 * len(self.properties) + 1, 3, dtype=torch.float64) if rows is None else rows.clone()
 
@@ -40,11 +40,11 @@ class Tally:
         self.rows = self.rows.to(rows.device) + rows
 
     def reduced(self, total: Callable[[Tensor], Tensor]) -> Tally:
-        """Sums over processes; ``total`` adds a tensor up over them."""
+        """Sums over processes; ``total`` sums a tensor over them."""
         return Tally(self.properties, total(self.rows).cpu())
 
     def result(self, weights: Mapping[str, float]) -> dict[str, float]:
-        """``loss`` with these weights of the properties, and the errors as of ``ErrorSums.result``."""
+        """``loss`` with these weights of the properties, and the errors as in ``ErrorSums.result``."""
         n = len(self.properties)
         sums = dict(zip((*self.properties, EXTRA), self.rows[: n + 1], strict=True))
         losses = self.rows[n + 1 :].tolist()

@@ -20,12 +20,12 @@ from tdn.training.layout import own_place
 from tdn.training.parallel import LostConnectionError
 from tdn.training.run import train
 
-#: Seconds between two looks at the process that started this one.
+#: Seconds between checks of the process that started this one.
 LOOK_EVERY = 1.0
 
 
 def main(path: Path) -> int:
-    """Do the job in a file; the status says whether it was done."""
+    """Run the job in a file; the exit status says whether it succeeded."""
     threading.Thread(target=stop_without_parent, args=(os.getppid(),), daemon=True).start()
     job = pickle.loads(path.read_bytes())
     share_cores()
@@ -47,7 +47,7 @@ def share_cores() -> None:
 
 
 def stop_without_parent(parent: int) -> None:
-    """End this process as SIGTERM does when the one that started it has died, so that none trains on unseen."""
+    """End this process as SIGTERM does once the one that started it has died, so that none keeps training unseen."""
     while os.getppid() == parent:
         time.sleep(LOOK_EVERY)
     os.kill(os.getpid(), signal.SIGTERM)

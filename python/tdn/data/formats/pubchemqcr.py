@@ -115,7 +115,7 @@ class PubChemQCR(Source):
 
 
 def chosen(groups: NDArray[np.int64], order: NDArray[np.int64], part: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Entries of ``order`` whose group is in ``part``, in the order of ``part``; ``groups`` are their groups, ascending."""
+    """Entries of ``order`` whose group is in ``part``, in the order of ``part``; ``groups``, theirs, are ascending."""
     first = np.searchsorted(groups, part, side="left")
     length = np.searchsorted(groups, part, side="right") - first
     within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)

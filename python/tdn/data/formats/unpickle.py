@@ -141,7 +141,7 @@ def reconstructed(kind: Any, *_: Any) -> Any:
     return ObjectRecord()
 
 
-#: What a pickle of plain values may name: (module, name) and what it gets.
+#: Names (module, name) allowed in a pickle of plain values, and the objects that replace them.
 PLAIN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): Call(dict),
     ("_codecs", "encode"): Call(encoded),
@@ -159,7 +159,7 @@ _GRAPH_CLASSES = {
     "torch_geometric.data.storage": ("BaseStorage", "NodeStorage", "EdgeStorage", "GlobalStorage"),
 }
 
-#: What a pickled graph of torch_geometric may name as well.
+#: Further names allowed in a pickled graph of torch_geometric.
 GRAPH: dict[tuple[str, str], Any] = {
     **PLAIN,
     ("copyreg", "_reconstructor"): Call(reconstructed),
