@@ -19,4 +19,15 @@ inline std::string printable(std::string_view text, size_t limit = 60)
   return text.size() > limit ? out + "..." : out;
 }
 
+/// The same line by line: the ends of lines stay as they are.
+inline std::string printable_lines(std::string_view text, size_t limit = 4000)
+{
+  std::string out;
+  std::string_view rest = text.substr(0, limit);
+  for (size_t end; (end = rest.find('\n')) != rest.npos; rest.remove_prefix(end + 1))
+    out += printable(rest.substr(0, end), limit) + '\n';
+  out += printable(rest, limit);
+  return text.size() > limit ? out + "..." : out;
+}
+
 }    // namespace tdn

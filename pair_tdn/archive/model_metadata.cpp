@@ -203,7 +203,7 @@ ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &fi
     weight_names = label.strings(schema::WEIGHT_NAMES);
     std::sort(weight_names.begin(), weight_names.end());
   }
-  citation = label.string(schema::CITATION);
+  citation = printable_lines(label.string(schema::CITATION));
   torch_version = label.string(schema::TORCH_VERSION);
   check_values(label, *this);
 }

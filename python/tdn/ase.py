@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +13,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from tdn.conventions import precision
 from tdn.data.arrays import GraphArrays, graph_arrays
-from tdn.deployment.deployed import DeployedModel
 from tdn.errors import TDNError
 from tdn.forks import compute_serially_after_fork
 from tdn.iteration import in_batches
@@ -97,7 +96,7 @@ class TDNCalculator(Calculator):
                 f"there is no stress for pbc {structure.pbc.tolist()} and {self.forces} forces; "
                 "use a structure periodic in three directions and forces='gradient'"
             )
-        (self.results,) = results_of(self.model, [arrays_of(structure, self.model)], self.forces)
+        (self.results,) = self.model.results([arrays_of(structure, self.model)], self.forces)
 
 
 def predict(
@@ -142,7 +141,7 @@ def predict_each(
     kind = forces or loaded.force_kinds[0]
     for batch in in_batches(enumerate(structures), batch_size):
         graphs = [numbered_arrays(number, atoms, loaded) for number, atoms in batch]
-        for (_, atoms), results in zip(batch, results_of(loaded, graphs, kind), strict=True):
+        for (_, atoms), results in zip(batch, loaded.results(graphs, kind), strict=True):
             copy = atoms.copy()
             copy.calc = SinglePointCalculator(copy, **results)
             yield copy
@@ -161,12 +160,7 @@ def in_precision(model: Model, dtype: str | torch.dtype | None) -> Model:
     if dtype is None:
         return model
     name = precision(dtype)
-    if isinstance(model, DeployedModel):
-        return model.in_dtype(name)
-    import torch
-
-    wanted: torch.dtype = getattr(torch, name)
-    return model if wanted == model.dtype else model.in_dtype(wanted)
+    return model if name == model.precision else model.in_dtype(name)
 
 
 def arrays_of(atoms: Atoms, model: Model) -> GraphArrays:
@@ -180,12 +174,3 @@ def numbered_arrays(number: int, atoms: Atoms, model: Model) -> GraphArrays:
         return arrays_of(atoms, model)
     except TDNError as problem:
         raise TDNError(f"structure {number}: {problem}") from None
-
-
-def results_of(model: Model, graphs: Sequence[GraphArrays], forces: str) -> list[dict[str, Any]]:
-    """Results of each structure under ASE's names; stress if it is defined. An archive is run without torch."""
-    if isinstance(model, DeployedModel):
-        return model.results(graphs, forces)
-    from tdn.batches import batch_results
-
-    return batch_results(model, graphs, forces)

@@ -17,7 +17,8 @@ const std::string LABEL = R"({"format": "tdn", "format_version": 1, "model_name"
  "elements": ["H", "O"], "cutoff": 3.5e0, "n_layers": 2, "layer_widths": [70, 12], "force_width": 3,
  "dtype": "float32", "length_unit": "angstrom", "energy_unit": "eV",
  "energy_convention": "extensive", "force_kinds": ["gradient", "direct"], "smooth_cutoff": true,
- "min_distance": 0.75, "citation": "", "torch_version": "2.0", "more": {"a": [null, -1, {}]}})";
+ "min_distance": 0.75, "citation": "@a{\u001b[2J,\n b\u0007}", "torch_version": "2.0",
+ "more": {"a": [null, -1, {}]}})";
 
 /// The label, or nothing where it is refused.
 std::optional<tdn::ModelMetadata> read(const std::string &text)
@@ -73,6 +74,7 @@ CASE(label_is_read)
 {
   const tdn::ModelMetadata label(LABEL, "model.tdn.pt");
   EXPECT_EQUAL(label.model_name, "m\\xc3\\xa9\\x0a");
+  EXPECT_EQUAL(label.citation, "@a{\\x1b[2J,\n b\\x07}");
   EXPECT_EQUAL(tdn::join(label.elements), "H O");
   EXPECT_EQUAL(label.cutoff, 3.5);
   EXPECT_EQUAL(label.n_layers(), 2);

@@ -126,4 +126,7 @@ CASE(text_of_unknown_origin_is_made_printable)
   EXPECT_EQUAL(tdn::printable("a b~"), "a b~");
   EXPECT_EQUAL(tdn::printable(std::string("\0\x1b\x7f\xff\n", 5)), "\\x00\\x1b\\x7f\\xff\\x0a");
   EXPECT_EQUAL(tdn::printable(std::string(70, 'a')), std::string(60, 'a') + "...");
+  EXPECT_EQUAL(tdn::printable_lines("a\n\x1b\r\n\nb"), "a\n\\x1b\\x0d\n\nb");
+  EXPECT_EQUAL(tdn::printable_lines("a\n"), "a\n");
+  EXPECT_EQUAL(tdn::printable_lines("ab\ncd", 4), "ab\nc...");
 }

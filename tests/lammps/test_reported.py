@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from lammps_runner import BIN, run, run_python
-from solid import pair, solid, start
+from make_archives import make_archive
+from solid import completed, pair, solid, start
 
+from tdn import schema
 from tdn.plan import parse_plan
 
 
@@ -49,6 +51,18 @@ def test_single_is_refused(archives, tmp_path: Path):
     text = start(solid(), tmp_path) + pair(archives["message", "float64"])
     done = run(text + "compute p all pair/local eng\ndump d all local 1 dump.p c_p\nrun 0\n", 1, tmp_path)
     assert done.returncode != 0 and "does not support compute pair/local" in done.error, done.output
+
+
+def test_text_of_an_archive_gives_the_terminal_no_orders(tmp_path: Path):
+    """Name and citation are LAMMPS's to print; a citation keeps its lines, and a good one is printed as it is."""
+    orders = "".join(map(chr, [*range(1, 10), *range(11, 32), 127, 0x9B])) + "\x1b[2J"
+    good = "@article{a,\n  title = {One},\n}"
+    changes = {schema.CITATION: f"{good}\n@misc{{b{orders}}}", schema.MODEL_NAME: f"name{orders}"}
+    text = start(solid(), tmp_path) + pair(make_archive("pair", "float64", tmp_path, changes)) + "run 0\n"
+    output = completed(text, 1, tmp_path, options=("-cite", "screen")).output
+    assert good in output
+    assert r"@misc{b\x01\x02" in output and r"\x1f\x7f\xc2\x9b\x1b[2J}" in output
+    assert all(line.isprintable() for line in output.replace("\t", " ").split("\n"))
 
 
 def test_model_is_read_by_rank_0_alone(archives, tmp_path: Path):

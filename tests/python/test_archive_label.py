@@ -13,6 +13,7 @@ from models import random_model
 import tdn
 from tdn import deploy, schema
 from tdn.checkpoints import save_model
+from tdn.cli import main
 from tdn.deployment import DeployedModel, read_label, write_archive
 from tdn.deployment.write import save_records
 from tdn.errors import TDNError
@@ -130,6 +131,20 @@ class TestReading:
         path = self.rewritten(archive_file, tmp_path / "a.tdn.pt", text)
         with pytest.raises(TDNError, match=r"label of '.*a\.tdn\.pt' .*; deploy"):
             read_label(path)
+
+    def test_inspect_prints_no_control_characters(self, archive_file, tmp_path, capsys):
+        orders = "".join(map(chr, [*range(32), 127])) + "\x1b[2J"
+        fields = {
+            schema.VERSION: 1,
+            schema.CITATION: orders,
+            "created": orders.replace("\n", ""),
+            f"a{orders}": {orders: orders},
+        }
+        path = self.changed(archive_file, tmp_path / "a.tdn.pt", **fields)
+        assert main(["inspect", str(path)]) == 0
+        out = capsys.readouterr().out
+        assert "model_name: water\n" in out and r"\x1b[2J" in out
+        assert all(line.isprintable() for line in out.split("\n"))
 
     @pytest.mark.parametrize("version", [3, 99, "1", None])
     def test_newer_format(self, archive_file, tmp_path, version):

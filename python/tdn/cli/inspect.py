@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
+
+from tdn.errors import shown
+
+#: Letters of a line that are printed.
+LONGEST = 2000
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -24,10 +30,15 @@ def run(args: argparse.Namespace) -> None:
         return
     for name, value in label.items():
         if isinstance(value, dict):
-            print(f"{name}:")
+            print(f"{plain(name)}:")
             for key, item in value.items():
-                print(f"  {key}: {item}")
+                print(f"  {plain(key)}: {plain(item)}")
         elif "\n" in str(value):
-            print(f"{name}:\n  " + str(value).replace("\n", "\n  "))
+            print(f"{plain(name)}:\n  " + plain(value).replace("\n", "\n  "))
         else:
-            print(f"{name}: {' '.join(map(str, value)) if isinstance(value, list) else value}")
+            print(f"{plain(name)}: {plain(' '.join(map(str, value)) if isinstance(value, list) else value)}")
+
+
+def plain(value: Any) -> str:
+    """Text of a value out of a file, line by line as a terminal may show it."""
+    return "\n".join(shown(line, LONGEST) for line in str(value).split("\n"))

@@ -29,7 +29,8 @@ def graph_from_atoms(atoms: Atoms, elements: Sequence[str], cutoff: float, label
     Raises:
         TDNError: an element is not in the model, atoms overlap, or labels are not numbers.
     """
-    graph = bare_graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, elements, cutoff)
+    arrays = graph_arrays(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, elements, cutoff)
+    graph = graph_of_arrays(arrays)
     return replace(graph, **read_labels(atoms)) if labels else graph
 
 
@@ -39,22 +40,11 @@ def graph_from_structure(structure: Structure, elements: Sequence[str], cutoff: 
     Every error starts with the structure's name.
     """
     try:
-        graph = bare_graph(structure.numbers, structure.positions, structure.cell, structure.pbc, elements, cutoff)
+        arrays = graph_arrays(structure.numbers, structure.positions, structure.cell, structure.pbc, elements, cutoff)
+        graph = graph_of_arrays(arrays)
         return replace(graph, **structure_labels(structure)) if labels else graph
     except TDNError as problem:
         raise TDNError(f"{structure.name}: {problem}") from None
-
-
-def bare_graph(
-    numbers: np.ndarray,
-    positions: np.ndarray,
-    cell: np.ndarray,
-    periodic: np.ndarray,
-    elements: Sequence[str],
-    cutoff: float,
-) -> Graph:
-    """Graph without labels of atoms (n,), positions (n, 3), a cell (3, 3) and its periodic directions (3,)."""
-    return graph_of_arrays(graph_arrays(numbers, positions, cell, periodic, elements, cutoff))
 
 
 def graph_of_arrays(arrays: GraphArrays) -> Graph:

@@ -21,12 +21,12 @@ from typing import Any
 
 from torch import Tensor
 
-from tdn.batches import predict_batch
 from tdn.data.graph import Graph, given
 from tdn.evaluation.breakdown import RANGES, GroupedErrors, StructureErrors, force_range, structure_errors
 from tdn.evaluation.metrics import ErrorSums, differences
 from tdn.evaluation.sample import Sample
 from tdn.iteration import in_batches
+from tdn.model.batches import predict_batch
 from tdn.model.protocol import Model
 
 #: Number of points in a parity plot: structures, and force components.

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from tdn.config.settings import Settings
+from tdn.conventions import precision
+from tdn.data.arrays import GraphArrays
 from tdn.data.graph import Graph
 from tdn.errors import TDNError
+from tdn.model.batches import batch_results
 from tdn.model.prediction import Prediction, predict
 
 if TYPE_CHECKING:
@@ -33,9 +36,9 @@ class Potential(nn.Module):
     def _run(self, graph: Graph, vectors: Tensor, with_direct: bool) -> tuple[Tensor, Tensor | None]:
         """Graph and edge vectors (n_edges, 3) -> atom energies (n_atoms,) eV float64, direct forces (n_atoms, 3)."""
 
-    def in_dtype(self: Self, dtype: torch.dtype) -> Self:
+    def in_dtype(self: Self, dtype: torch.dtype | str) -> Self:
         """Copy in ``dtype``: weights are cast, constants are exact in it."""
-        return copy.deepcopy(self).to(dtype).eval()
+        return copy.deepcopy(self).to(getattr(torch, precision(dtype))).eval()
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -51,6 +54,11 @@ class Potential(nn.Module):
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
         return next(self.network.parameters()).dtype
+
+    @property
+    def precision(self) -> str:
+        """The same by its name."""
+        return precision(self.dtype)
 
     @property
     def device(self) -> torch.device:
@@ -95,6 +103,10 @@ class Potential(nn.Module):
             forces: ``gradient``, ``direct``, ``both`` or None for the model's default.
         """
         return predict(self._run, graph, self.force_kinds, self.dtype, stress, training, forces)
+
+    def results(self, graphs: Sequence[GraphArrays], forces: str | None = None) -> list[dict[str, Any]]:
+        """Results under ASE's names of structures that are evaluated together; see ``tdn.model.protocol.Model``."""
+        return batch_results(self, graphs, forces or self.force_kinds[0])
 
 
 def with_isolated(species: Tensor, n_elements: int) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
+from tdn.data.arrays import GraphArrays
 from tdn.data.graph import Graph
 from tdn.model.prediction import Prediction
 
@@ -29,6 +31,10 @@ class Model(Protocol):
         """Precision of edge vectors and forces."""
 
     @property
+    def precision(self) -> str:
+        """``dtype`` by its name, ``float32`` or ``float64``, which an archive knows without torch."""
+
+    @property
     def device(self) -> torch.device:
         """Where graphs have to be."""
 
@@ -50,8 +56,8 @@ class Model(Protocol):
     def eval(self: Self) -> Self:
         """Without the dropout of training; returns itself."""
 
-    def in_dtype(self: Self, dtype: torch.dtype) -> Self:
-        """The model in another precision.
+    def in_dtype(self: Self, dtype: torch.dtype | str) -> Self:
+        """The model in another precision, a torch dtype or its name.
 
         Raises:
             TDNError: the model has one precision only.
@@ -64,4 +70,19 @@ class Model(Protocol):
             graph: one or several structures; vectors in the model's dtype.
             stress: also return the stress of three-dimensionally periodic structures.
             forces: ``gradient``, ``direct``, ``both`` or None for the model's default.
+        """
+
+    def results(self, graphs: Sequence[GraphArrays], forces: str | None = None) -> list[dict[str, Any]]:
+        """Results of each structure in numpy's float64, which an archive computes without torch.
+
+        Args:
+            graphs: one or several structures, evaluated together.
+            forces: ``gradient``, ``direct`` or None for the model's default.
+
+        Returns:
+            Under ASE's names ``energy`` and ``free_energy`` (eV), ``energies`` (n_atoms,) eV, ``forces`` (n_atoms, 3)
+            eV/angstrom and, in structures with three periods, ``stress`` (6,) eV/angstrom^3.
+
+        Raises:
+            TDNError: the model has no forces of this kind.
         """

@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tdn.batches import predict_batch
 from tdn.checkpoints import KEY, pack, read_checkpoint
 from tdn.config.training import TrainingConfig
 from tdn.data.graph import Graph, given
@@ -28,6 +27,7 @@ from tdn.data.graphs import spread
 from tdn.data.progress import tracked
 from tdn.files import write_atomically
 from tdn.iteration import in_batches
+from tdn.model.batches import predict_batch
 from tdn.model.potential import Potential
 from tdn.statistics.references import composition, least_squares_references
 from tdn.training.prepare import TrainingData
