@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdn.config.run import TrainConfig, config_from_dict, load_config
 from tdn.conventions import precision
+from tdn.errors import TDNError
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +98,7 @@ def deploy(
 
 def evaluate(
     model: str | Path | Model,
-    data: str | Path | Mapping[str, Any] | Sequence[Any] | Source,
+    data: str | Path | Mapping[str, Any] | Atoms | Iterable[Any] | Source,
     *,
     limit: int | None = None,
     batch_size: int = 4,
@@ -107,27 +108,47 @@ def evaluate(
 
     Args:
         model: checkpoint, archive, or a loaded model.
-        data: a path, a mapping with ``path`` and options of its format, a list of these, or a source
+        data: a path, a mapping with ``path`` and options of its format, or a list of these; structures of ASE (one,
+            a list, an iterator) with labels: the stored results of their calculators ``energy`` (eV, of all atoms),
+            ``forces`` (n_atoms, 3) eV/angstrom and ``stress`` (6,) eV/angstrom^3, tension positive; or a source
             (:func:`tdn.data.source.open_source`).
         limit: evaluate at most this many structures, evenly spread over the data.
         batch_size: structures predicted together.
         device: torch device; the model is moved there.
 
     Returns:
-        ``errors`` (meV, angstrom), and the errors by element and by size of the force.
+        ``errors`` (meV, angstrom), the errors by element and by size of the force, and ``notes``: labels that are
+        probably in other units, and labels that are there under names that are not read.
 
     Raises:
-        TDNError: files cannot be read, or structures have no labels or elements that the model does not know.
+        TDNError: files cannot be read, or structures have no labels, have elements that the model does not know, or
+            changed after their labels were calculated.
     """
     from tdn.ase import ready
-    from tdn.data.source import Source, open_source
     from tdn.evaluation.evaluate import evaluate as errors_of
-    from tdn.evaluation.stream import labeled_graphs, spread
+    from tdn.evaluation.stream import labeled_graphs, spread, with_unread
 
-    loaded = ready(model, device, None)
-    opened = data if isinstance(data, Source) else open_source(plain(data))
-    graphs = labeled_graphs(spread(opened, limit), loaded.elements, loaded.cutoff)
-    return errors_of(loaded, graphs, batch_size)
+    loaded, source = ready(model, device, None), spread(source_of(data), limit)
+    graphs = labeled_graphs(source, loaded.elements, loaded.cutoff)
+    return with_unread(errors_of(loaded, graphs, batch_size), source)
+
+
+def source_of(data: Any) -> Source:
+    """Source of what :func:`evaluate` takes."""
+    from ase import Atoms
+
+    from tdn.data.atoms_source import AtomsSource
+    from tdn.data.source import Source, open_source
+
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, str | Path | Mapping) or not isinstance(data, Iterable):
+        return open_source(plain(data))
+    parts = [data] if isinstance(data, Atoms) else list(data)
+    structures = [part for part in parts if isinstance(part, Atoms)]
+    if structures and len(structures) < len(parts):
+        raise TDNError("the data are files and structures in one list; evaluate them one after the other")
+    return AtomsSource(structures) if structures else open_source(plain(parts))
 
 
 def plain(data: Any) -> Any:

@@ -26,7 +26,7 @@ ALLOWED = {
     "architectures": "config model baselines",
     "checkpoints": "config model architectures",
     "statistics": "data",
-    "evaluation": "data model",
+    "evaluation": "data model statistics",
     "relaxation": "",
     "interop": "model",
     "training": "config data model architectures checkpoints statistics evaluation interop",

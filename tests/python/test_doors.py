@@ -12,7 +12,9 @@ import ase.io
 import numpy as np
 import pytest
 import yaml
-from tiny import crystals, settings, write
+from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
+from tiny import crystals, labeled, settings, write
 
 import tdn
 from tdn.config.run import config_from_dict
@@ -61,6 +63,66 @@ def test_forms_of_models_and_data(trained, name: str):
     for form in forms:
         assert tdn.evaluate(tdn.load(path), form).errors == pytest.approx(expected.errors, rel=1e-9)
     assert tdn.evaluate(path, [data, data], limit=2).n_structures == 2
+
+
+class TestStructuresOfAse:
+    """Beside files, ``tdn.evaluate`` takes structures with their labels."""
+
+    def test_forms(self, trained):
+        folder = trained.folder.parent
+        frames = ase.io.read(folder / "train.xyz", ":")
+        ase.io.write(folder / "frames.traj", frames)
+        for model in (trained.checkpoint, folder / "cu.tdn.pt"):
+            expected = tdn.evaluate(model, folder / "train.xyz")
+            with ase.io.Trajectory(folder / "frames.traj") as trajectory:
+                found_of = [tdn.evaluate(model, form) for form in (frames, tuple(frames), iter(frames), trajectory)]
+            for found in found_of:
+                assert found.errors == pytest.approx(expected.errors, rel=1e-9)
+                assert found.by_force == expected.by_force
+        assert tdn.evaluate(model, frames[3]).n_structures == 1
+        assert tdn.evaluate(model, frames, limit=3).n_structures == 3
+
+    def test_results_of_a_calculator(self, trained):
+        """Of the model itself: no error; of constraints: no labels of held atoms."""
+        predicted = tdn.ase.predict(trained.checkpoint, crystals(3))
+        predicted[0].set_constraint(FixAtoms([0]))
+        found = tdn.evaluate(trained.checkpoint, predicted)
+        assert max(found.errors.values()) < 1e-6
+        assert sum(row["atoms"] for row in found.by_element) == sum(map(len, predicted)) - 1
+
+    def test_names_that_are_not_read_are_noted(self, trained):
+        frames = crystals(2)
+        frames[1].info["REF_energy"] = 1.0
+        (note,) = tdn.evaluate(trained.checkpoint, frames).notes
+        assert note.startswith("Note: names that look like labels are not read: REF_energy (in 1)")
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            (lambda one: one.rattle(0.1), "structure 1: its positions changed after its labels were calculated; calc"),
+            (lambda one: one.set_cell(2 * one.cell), "structure 1: its cell changed after its labels were calculated"),
+            (lambda one: one.symbols.__setitem__(0, "Au"), "structure 1: its numbers changed after its labels"),
+            (lambda one: setattr(one, "calc", None), "structure 1: the structure has neither energy nor forces; name"),
+            (lambda one: setattr(one, "calc", EMT()), "structure 1: the structure has neither energy nor forces; name"),
+            (lambda one: one.calc.results.update(energy=np.nan), "structure 1: its energy hold a value that is not a"),
+            (lambda one: one.calc.results.update(forces=np.zeros((1, 3))), "structure 1: its forces have shape"),
+        ],
+    )
+    def test_what_is_refused(self, trained, change, sentence):
+        frames = crystals(3)
+        frames[1].symbols[0] = "Cu"
+        frames[1] = labeled(frames[1])
+        change(frames[1])
+        with pytest.raises(TDNError, match=f"^{sentence}"):
+            tdn.evaluate(trained.checkpoint, frames)
+
+    def test_lists_that_are_refused(self, trained):
+        with pytest.raises(TDNError, match="files and structures in one list; evaluate them one after the other"):
+            tdn.evaluate(trained.checkpoint, [*crystals(1), trained.folder.parent / "train.xyz"])
+        with pytest.raises(TDNError, match=r"data are given as \[\]; give a path"):
+            tdn.evaluate(trained.checkpoint, [])
+        with pytest.raises(TDNError, match=r"data are given as 7; give a path"):
+            tdn.evaluate(trained.checkpoint, 7)
 
 
 def test_archive_and_checkpoint_agree(trained):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ import pytest
 from ase.build import bulk
 from tiny import crystals, labeled, settings, start, write
 
+import tdn
 from tdn.cli import main
 from tdn.data.source import open_source
 from tdn.data.structure import Structure
@@ -23,9 +24,7 @@ STRESS = {"GPa": 160.21766, "kbar": 1602.1766}
 def warnings(structures, change: Callable[[Structure], Structure] = lambda one: one) -> list[str]:
     check = UnitCheck()
     for structure in map(change, structures):
-        energy = math.nan if structure.energy is None else structure.energy
-        volume = abs(np.linalg.det(structure.cell)) if structure.pbc.all() else 0.0
-        check.add(structure.numbers, energy, structure.forces, structure.stress, volume)
+        check.add_structure(structure)
     return check.warnings()
 
 
@@ -38,6 +37,11 @@ def in_unit(unit: str) -> Callable[[Structure], Structure]:
 
 def per_atom(one: Structure) -> Structure:
     return replace(one, energy=one.energy / len(one))
+
+
+def per_atom_of_all_electrons(one: Structure) -> Structure:
+    """Far from zero, as such energies are."""
+    return per_atom(replace(one, energy=one.energy - 100.0 * len(one)))
 
 
 def read(path) -> list[Structure]:
@@ -107,10 +111,7 @@ class TestMadeUpData:
         assert unit in line.partition("looks like ")[2].partition(" (")[0]
 
     def test_energies_per_atom(self):
-        def shifted(one: Structure) -> Structure:  # as all-electron energies are
-            return per_atom(replace(one, energy=one.energy - 100.0 * len(one)))
-
-        (line,) = warnings(copper_of_all_sizes(), shifted)
+        (line,) = warnings(copper_of_all_sizes(), per_atom_of_all_electrons)
         assert "(4 to 32)" in line
 
     def test_high_pressure_is_no_other_unit(self):
@@ -139,13 +140,32 @@ class TestMadeUpData:
         assert warnings([]) == []
 
 
-def test_commands_say_it(tmp_path, capsys):
-    frames = crystals(8)
-    for atoms in frames:
-        atoms.calc.results["stress"] *= STRESS["GPa"]
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [(in_unit("GPa"), "it looks like GPa"), (per_atom_of_all_electrons, "they are probably energies per atom")],
+)
+def test_commands_say_it(tmp_path, capsys, change, sentence):
+    """All three by the same code; data and evaluate see the same structures and say the same to the digit."""
+    frames = [change(structure).to_atoms() for structure in copper_of_all_sizes()]
     path = write(tmp_path / "train.xyz", frames)
     lines = start(tmp_path, settings(max_epochs=1))
     (line,) = (line for line in lines if line.startswith("Warning"))
-    assert "it looks like GPa" in line
+    assert sentence in line
     assert main(["data", str(path)]) == 0
-    assert "it looks like GPa" in capsys.readouterr().out
+    (expected,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning"))
+    assert sentence in expected
+    model = tmp_path / "run" / "best.ckpt"
+    for options in ([], ["--limit", "24"]):
+        assert main(["evaluate", str(model), str(path), *options]) == 0
+        assert capsys.readouterr().out.splitlines().count(expected) == 1
+    assert main(["evaluate", str(model), str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [expected]
+    (note,) = tdn.evaluate(model, frames).notes
+    assert sentence in note
+
+
+def test_evaluate_says_nothing_of_good_data(tmp_path, capsys):
+    write(tmp_path / "train.xyz", crystals(8))
+    start(tmp_path, settings(max_epochs=1))
+    assert main(["evaluate", str(tmp_path / "run" / "best.ckpt"), str(tmp_path / "train.xyz"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == []

@@ -48,16 +48,13 @@ def run(args: argparse.Namespace) -> None:
         from tdn.evaluation.plots import plot_parity
 
         plot_parity(result, Path(args.plot))
-    note = source.unread_labels().note()
     if args.json:
-        about = {"files": source.file_names, "left_out": source.left_out, "notes": [note] if note else []}
+        about = {"files": source.file_names, "left_out": source.left_out}
         print(json.dumps({**about, **as_dict(result)}, indent=1))
         return
     print(f"{result.n_structures} structures ({result.n_atoms} atoms) of {', '.join(source.file_names)}")
     for reason, number in source.left_out.items():
         print(f"left out: {number} ({reason})")
-    if note:
-        print(note)
     print(report(result))
 
 
@@ -70,7 +67,7 @@ def evaluated(args: argparse.Namespace) -> tuple[Source, Evaluation]:
     from tdn.data.progress import tracked
     from tdn.evaluation.evaluate import evaluate
     from tdn.evaluation.report import structure_log
-    from tdn.evaluation.stream import labeled_graphs, spread
+    from tdn.evaluation.stream import labeled_graphs, spread, with_unread
 
     model = tdn.load(args.model, args.device)
     source = spread(open_sources(args.data, args), args.limit)
@@ -78,4 +75,4 @@ def evaluated(args: argparse.Namespace) -> tuple[Source, Evaluation]:
     graphs = labeled_graphs(source, model.elements, model.cutoff, names if args.csv else None)
     with structure_log(args.csv, names) if args.csv else nullcontext() as log:
         graphs = tracked(graphs, len(source), "evaluating")
-        return source, evaluate(model, graphs, args.batch_size, log)
+        return source, with_unread(evaluate(model, graphs, args.batch_size, log), source)

@@ -87,7 +87,7 @@ def structure_labels(structure: Structure) -> dict[str, Any]:
     if structure.energy is None and structure.forces is None:
         raise TDNError(
             "the structure has neither energy nor forces; name them energy (eV), forces (eV/angstrom) and stress "
-            "(eV/angstrom^3) in the file"
+            "(eV/angstrom^3) in the file or among the stored results of its calculator"
         )
     stress = structure.stress if structure.pbc.all() else None
     return labels_of(len(structure), structure.energy, structure.forces, stress, structure.fixed)

@@ -6,9 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tdn.data.labels import LabelKeys
+from tdn.data.structure import named_values
 from tdn.errors import shown
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 #: Parts of names that belong to a label without being one.
 _NO_LABEL = re.compile(r"unit|weight|kinetic|sigma|error|fermi|gap|hull|cutoff|zero_?point|stresses|energies")
@@ -84,3 +89,13 @@ def unread_in(
     found = Counter({(option, name): count for name, option in options.items() if option})
     energies = [name for (option, name) in found if option == "energy_key" and keys.energy not in widths]
     return UnreadLabels(found, Counter(dict.fromkeys(energies, count)), count if nameless else 0)
+
+
+def unread_of(frames: Iterable[Atoms], keys: LabelKeys) -> UnreadLabels:
+    """What is not read of structures of ASE."""
+    found = UnreadLabels()
+    for atoms in frames:
+        values = {name: value for name, value in named_values(atoms).items() if not isinstance(value, dict)}
+        columns = {name: 3 for name, value in values.items() if getattr(value, "shape", ())[-2:] == (len(atoms), 3)}
+        found += unread_in([name for name in values if name not in columns], columns, keys)
+    return found

@@ -16,7 +16,7 @@ Held atoms have no labeled force (NaN) and are not counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -28,6 +28,7 @@ from tdn.evaluation.sample import Sample
 from tdn.iteration import in_batches
 from tdn.model.batches import predict_batch
 from tdn.model.protocol import Model
+from tdn.statistics.units import UnitCheck
 
 #: Number of points in a parity plot: structures, and force components.
 POINTS = {"energy": 20_000, "force": 60_000}
@@ -44,6 +45,7 @@ class Evaluation:
     by_force: list[dict[str, Any]] = field(default_factory=list)  #: the same, by length of the labeled force
     n_structures: int = 0
     n_atoms: int = 0
+    notes: list[str] = field(default_factory=list)  #: what the user should know of the labels, in sentences
 
 
 class ErrorCollector:
@@ -107,14 +109,16 @@ def evaluate(
         batch_size: structures predicted together.
         on_structure: called with the errors of each structure, in order.
     """
-    collector = ErrorCollector(model.elements)
+    collector, units = ErrorCollector(model.elements), UnitCheck()
 
     def wants_stress(graph: Graph) -> bool:
         return bool(given(graph.has_stress).any())
 
     for batch in in_batches(graphs, batch_size):
+        for one in batch:
+            units.add_graph(one)
         graph, output = predict_batch(model, batch, wants_stress)
         for row in collector.add(graph, output):
             if on_structure is not None:
                 on_structure(row)
-    return collector.result()
+    return replace(collector.result(), notes=units.warnings())

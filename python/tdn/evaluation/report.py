@@ -51,8 +51,8 @@ def group_table(title: str, rows: list[dict[str, Any]]) -> str:
 
 
 def report(evaluation: Evaluation) -> str:
-    """All tables, with the meaning of each line."""
-    parts = [error_table(evaluation.errors, meanings=True)]
+    """Notes and all tables, with the meaning of each line."""
+    parts = ["\n".join([*evaluation.notes, error_table(evaluation.errors, meanings=True)])]
     if evaluation.by_element:
         parts.append(group_table("force by element", evaluation.by_element))
         parts.append(group_table("force by |F|, eV/angstrom", evaluation.by_force))
@@ -64,6 +64,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "n_structures": evaluation.n_structures,
         "n_atoms": evaluation.n_atoms,
+        "notes": evaluation.notes,
         **evaluation.errors,
         "force_by_element": evaluation.by_element,
         "force_by_magnitude": evaluation.by_force,

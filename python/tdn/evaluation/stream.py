@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from tdn.data.build import graph_from_structure
 from tdn.data.graph import Graph
 from tdn.data.source import Source, Subset
 from tdn.errors import TDNError
+from tdn.evaluation.evaluate import Evaluation
 
 
 def labeled_graphs(
@@ -37,3 +39,9 @@ def spread(source: Source, limit: int | None) -> Source:
     if limit < 1:
         raise TDNError(f"the limit is {limit} structures; give a positive number")
     return Subset(source, np.arange(limit) * len(source) // limit)
+
+
+def with_unread(evaluation: Evaluation, source: Source) -> Evaluation:
+    """The evaluation of a source, whose notes begin with the labels that the source has and does not read."""
+    note = source.unread_labels().note()
+    return replace(evaluation, notes=[note, *evaluation.notes]) if note else evaluation

@@ -72,11 +72,8 @@ class Collector:
         self.n_forces += len(known)
         self.labels["energies"] += math.isfinite(self.energies[-1])
         self.labels["forces"] += len(known) > 0
-        has_stress = bool(given(graph.has_stress).all())
-        self.labels["stress"] += has_stress
-        stress = given(graph.stress)[0].numpy() if has_stress else None
-        volume = float(given(graph.volume))
-        self.units.add(graph.species.numpy(), self.energies[-1], forces.numpy(), stress, volume)
+        self.labels["stress"] += bool(given(graph.has_stress).all())
+        self.units.add_graph(graph)
         pair = graph.species[graph.center] * len(self.elements) + graph.species[graph.neighbor]
         self.shortest.scatter_reduce_(0, pair, graph.vectors.norm(dim=1), "amin")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -50,9 +49,7 @@ class Findings:
         single = single_atom(structure)
         if single is not None:
             self.singles.append(single)
-        energy = math.nan if structure.energy is None else structure.energy
-        volume = abs(float(np.linalg.det(structure.cell))) if structure.pbc.all() else 0.0
-        self.units.add(structure.numbers, energy, structure.forces, structure.stress, volume)
+        self.units.add_structure(structure)
 
     def notes(self) -> list[str]:
         """What the user should know, line by line."""

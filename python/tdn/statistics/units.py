@@ -14,9 +14,14 @@ constant for the fraction of each element, which fits energies per atom.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from tdn.data.graph import Graph
+    from tdn.data.structure import Structure
 
 #: Number of structures that are examined; more add no information.
 LIMIT = 20_000
@@ -41,6 +46,23 @@ class UnitCheck:
     def __init__(self) -> None:
         self.compositions: list[NDArray[np.int64]] = []
         self.values: list[tuple[float, float, float, float]] = []
+
+    def add_structure(self, structure: Structure) -> None:
+        """Count a structure of a source."""
+        energy = math.nan if structure.energy is None else structure.energy
+        volume = abs(float(np.linalg.det(structure.cell))) if structure.pbc.all() else 0.0
+        self.add(structure.numbers, energy, structure.forces, structure.stress, volume)
+
+    def add_graph(self, graph: Graph) -> None:
+        """Count a structure as its graph with labels, float64 on the CPU."""
+        has_stress = graph.has_stress is not None and bool(graph.has_stress.all())
+        self.add(
+            graph.species.numpy(),
+            math.nan if graph.energy is None else float(graph.energy),
+            None if graph.forces is None else graph.forces.numpy(),
+            graph.stress[0].numpy() if has_stress and graph.stress is not None else None,
+            0.0 if graph.volume is None else float(graph.volume),
+        )
 
     def add(
         self, kinds: NDArray[np.int64], energy: float, forces: ArrayLike | None, stress: ArrayLike | None, volume: float

@@ -13,8 +13,8 @@ import numpy as np
 from tdn.data.formats.file_source import FileSource, check_is_file
 from tdn.data.labels import DEFAULT_KEYS, LabelKeys
 from tdn.data.source_base import Source
-from tdn.data.structure import Structure, named_values
-from tdn.data.unread import UnreadLabels, unread_in
+from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels, unread_of
 from tdn.errors import TDNError
 from tdn.files import first_line
 
@@ -48,12 +48,7 @@ class AseSource(FileSource):
 
     def unread_labels(self) -> UnreadLabels:
         """Of the first 20,000 structures."""
-        found = UnreadLabels()
-        for atoms in islice(self.first_atoms(), LOOKED_AT):
-            values = {name: value for name, value in named_values(atoms).items() if not isinstance(value, dict)}
-            columns = {name: 3 for name, value in values.items() if getattr(value, "shape", ())[-2:] == (len(atoms), 3)}
-            found += unread_in([name for name in values if name not in columns], columns, self.keys)
-        return found
+        return unread_of(islice(self.first_atoms(), LOOKED_AT), self.keys)
 
     def refuse(self, problem: Exception, index: int | None = None) -> NoReturn:
         """Say that ASE cannot read the file, or one structure of it."""

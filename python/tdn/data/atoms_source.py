@@ -1,0 +1,60 @@
+"""Structures of ASE in memory as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+from tdn.data.labels import DEFAULT_KEYS, LabelKeys
+from tdn.data.source_base import Source, hashed
+from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels, unread_of
+from tdn.errors import TDNError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+class AtomsSource(Source):
+    """A list of structures; labels are the stored results of their calculators, else of ``info`` and ``arrays``."""
+
+    def __init__(self, structures: Sequence[Atoms], keys: LabelKeys = DEFAULT_KEYS):
+        """Args: ``structures``, at least one; ``keys``, names of the labels."""
+        if not structures:
+            raise TDNError("the list of structures is empty; give at least one")
+        self.structures, self.keys = list(structures), keys
+
+    def __len__(self) -> int:
+        return len(self.structures)
+
+    def __getitem__(self, index: int) -> Structure:
+        index = self.checked_index(index)
+        atoms, name = self.structures[index], f"structure {index}"
+        if changed := changed_since_calculation(atoms):
+            raise TDNError(
+                f"{name}: its {' and '.join(changed)} changed after its labels were calculated; calculate them again"
+            )
+        return Structure.from_atoms(atoms, name, self.keys)
+
+    @property
+    def file_names(self) -> list[str]:
+        """There is no file; what messages say instead."""
+        return ["structures in memory"]
+
+    def unread_labels(self) -> UnreadLabels:
+        """Of every structure."""
+        return unread_of(self.structures, self.keys)
+
+    def fingerprint(self) -> str:
+        """Hash of atoms and labels."""
+        return hashed("atoms", [astuple(structure) for structure in self])
+
+
+def changed_since_calculation(atoms: Atoms) -> list[str]:
+    """What of a structure is no longer what the stored results of its calculator belong to."""
+    calculator = atoms.calc
+    if not getattr(calculator, "results", None) or getattr(calculator, "atoms", None) is None:
+        return []
+    changes = calculator.check_state(atoms) if hasattr(calculator, "check_state") else []
+    return [name for name in ("numbers", "positions", "cell", "pbc") if name in changes]
