@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tdn.data.labels import DEFAULT_KEYS, LabelKeys
 from tdn.data.source_base import Source, hashed
 from tdn.data.structure import Structure
@@ -41,6 +44,10 @@ class AtomsSource(Source):
     def file_names(self) -> list[str]:
         """There is no file; what messages say instead."""
         return ["structures in memory"]
+
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """All of them."""
+        return np.array([index for index, one in enumerate(self.structures) if len(one) == 1], dtype=np.int64)
 
     def unread_labels(self) -> UnreadLabels:
         """Of every structure."""

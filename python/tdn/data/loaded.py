@@ -42,6 +42,10 @@ class Loaded(Source):
         """Unread labels of the source."""
         return self._unread
 
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """All of them."""
+        return np.array([index for index, one in enumerate(self.structures) if len(one) == 1], dtype=np.int64)
+
     def fingerprint(self) -> str:
         """Hash of the source when it was read."""
         return self._fingerprint

@@ -50,6 +50,12 @@ class Concatenation(Source):
         """Sums over the sources."""
         return sum((source.unread_labels() for source in self.sources), UnreadLabels())
 
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """Those of all sources."""
+        first = [0, *self._ends]
+        parts = [source.one_atom_indices() + start for source, start in zip(self.sources, first, strict=False)]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
     def fingerprint(self) -> str:
         """Hash of the sources' hashes."""
         return hashed("concatenation", [source.fingerprint() for source in self.sources])
@@ -100,6 +106,10 @@ class Subset(Source):
     def unread_labels(self) -> UnreadLabels:
         """Unread labels of the source."""
         return self.source.unread_labels()
+
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """Those of the source that are chosen."""
+        return np.flatnonzero(np.isin(self.indices, self.source.one_atom_indices()))
 
     def fingerprint(self) -> str:
         """Hash of the source's hash and the indices."""

@@ -53,6 +53,10 @@ class Source(ABC):
         """Names in the files that look like labels but are not read; formats with fixed names have none."""
         return UnreadLabels()
 
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """Indices of the structures of one atom, ascending, if they are known without reading every structure."""
+        return np.zeros(0, dtype=np.int64)
+
     def get_groups(self) -> NDArray[np.int64] | None:
         """Trajectory of each structure, shape ``(len,)``, for splits; None if structures are independent."""
         return None

@@ -20,7 +20,7 @@ from tdn.statistics.references import choose_references, composition, energy_sca
 from tdn.statistics.units import UnitCheck
 
 #: Raised when the meaning of an entry changes, so that older caches are not read.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

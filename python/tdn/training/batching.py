@@ -127,3 +127,9 @@ def batches_of(loader: DataLoader) -> EpochBatches:
     sampler = loader.batch_sampler
     assert isinstance(sampler, EpochBatches)
     return sampler
+
+
+def graphs_of(loader: DataLoader) -> GraphSet:
+    """The graphs of a loader."""
+    assert isinstance(loader.dataset, GraphSet)
+    return loader.dataset

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 from tdn.data.graph import Graph
 from tdn.data.progress import tracked
 from tdn.errors import TDNError
-from tdn.training.batching import batches_of
+from tdn.training.batching import batches_of, graphs_of
+from tdn.training.isolated import IsolatedAtoms
 from tdn.training.module import share_of
 from tdn.training.optimizer import clip_gradients, reduce_gradients
 from tdn.training.saving import Saver
@@ -39,6 +40,7 @@ class Loop:
         self.train_loader, self.valid_loader = loaders
         self.dtype = torch.float64 if self.options.dtype == "float64" else torch.float32
         self.interrupted = False
+        self.isolated = IsolatedAtoms(graphs_of(loaders[0]))
 
     def run(self, stop_after: int | None = None) -> None:
         """Train until the last epoch, the time limit, an interruption or the end of epoch ``stop_after``."""
@@ -65,7 +67,9 @@ class Loop:
         what = f"epoch {self.state.epoch + 1}"
         items = self.train_loader if self.state.batch < n_batches else ()
         shown = self.ranks.first and sys.stderr.isatty()
-        for graph in tracked(items, n_batches, what, self.state.batch) if shown else items:
+        graphs = tracked(items, n_batches, what, self.state.batch) if shown else items
+        for graph, indices in zip(graphs, batches, strict=False):  # the loader reads the same batches ahead
+            self.isolated.see(graph, indices)
             self.train_batch(graph, n_batches)
 
     def train_batch(self, graph: Graph, n_batches: int) -> None:
@@ -161,6 +165,7 @@ class Loop:
     def finish_epoch(self) -> None:
         """Validate, record the epoch's errors, save."""
         state = self.state
+        self.isolated.agree(self.ranks)
         n_batches = batches_of(self.train_loader).n_batches
         stage = state.stage(n_batches, self.options, state.batch - 1)  # of the epoch's last step
         weights = stage_weights(stage, self.options)

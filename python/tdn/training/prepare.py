@@ -105,9 +105,11 @@ def loaded(source: Source, limit: int) -> Source:
 def without_isolated(source: Source, options: Settings) -> tuple[Source, list[Graph], list[SingleAtom]]:
     """The source without isolated atoms, the isolated atoms, and all structures of one atom.
 
-    In large data isolated atoms stay in the source.
+    In large data isolated atoms stay in the source, and those are found that it knows without reading every structure;
+    :class:`tdn.training.isolated.IsolatedAtoms` meets the others.
     """
-    indices = range(len(source)) if isinstance(source, Loaded) else sampled(source, PEEK)
+    known = source.one_atom_indices().tolist()
+    indices = known if isinstance(source, Loaded) else sorted({*known, *sampled(source, PEEK)})
     atoms = {index: single_atom(source[index]) for index in indices}
     singles = {index: atom for index, atom in atoms.items() if atom is not None}
     isolated = [index for index, atom in singles.items() if atom.is_isolated(options.cutoff)]

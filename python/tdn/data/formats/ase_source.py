@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tdn.data.formats.file_source import FileSource, check_is_file
 from tdn.data.labels import DEFAULT_KEYS, LabelKeys
@@ -83,6 +84,10 @@ class FramesSource(AseSource):
         """A frame in memory."""
         return self.frames[index]
 
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """All of them."""
+        return np.array([index for index, atoms in enumerate(self.frames) if len(atoms) == 1], dtype=np.int64)
+
     def first_atoms(self) -> Iterable[Atoms]:
         """All frames, which are in memory."""
         return self.frames
@@ -110,14 +115,18 @@ class DatabaseSource(AseSource):
 
         self.path = path
         try:
-            rows = connect(path, serial=True).select(columns=["id"], include_data=False)
-            self.ids = np.array([row.id for row in rows], dtype=np.int64)
+            self.ids = ids_of(connect(path, serial=True))
+            self.one_atom = np.flatnonzero(np.isin(self.ids, ids_of(connect(path, serial=True), "natoms=1")))
         except Exception as problem:  # whatever sqlite3 finds
             self.refuse(problem)
         super().__init__(path, keys)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """All of them: the database has the number of atoms of each row."""
+        return self.one_atom
 
     def first_atoms(self) -> Iterable[Atoms]:
         """Row by row, with the file opened once."""
@@ -138,6 +147,12 @@ class DatabaseSource(AseSource):
             return connect(self.path, serial=True).get_atoms(int(self.ids[index]), add_additional_information=True)
         except Exception as problem:  # whatever a row holds
             self.refuse(problem, index)
+
+
+def ids_of(database: Any, selection: str | None = None) -> NDArray[np.int64]:
+    """Numbers of the rows of a database, of all or of some."""
+    rows = database.select(selection, columns=["id"], include_data=False)
+    return np.array([row.id for row in rows], dtype=np.int64)
 
 
 def open_frames(path: Path, **options: Any) -> Source:

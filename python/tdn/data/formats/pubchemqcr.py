@@ -105,6 +105,14 @@ class PubChemQCR(Source):
         """Elements of all trajectories of the stages, including other parts of a split."""
         return tuple(SYMBOLS[z - 1] for z in sorted({z for index in self.indices for z in index.summary.elements}))
 
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """All of them: the index has the number of atoms of each trajectory."""
+        alone = np.zeros(len(self._row), dtype=bool)
+        for number, index in enumerate(self.indices):
+            chosen_here = self._reader == number
+            alone[chosen_here] = index.table()["n_atoms"][self._row[chosen_here]] == 1
+        return np.flatnonzero(np.repeat(alone, np.diff(self._ends, prepend=0)))
+
     def get_groups(self) -> NDArray[np.int64]:
         """Molecule of each snapshot."""
         return np.repeat(self._group, np.diff(self._ends, prepend=0)).astype(np.int64)

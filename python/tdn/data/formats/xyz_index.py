@@ -32,6 +32,7 @@ class XyzIndex(NamedTuple):
 
     offsets: NDArray[np.int64]  #: (n_frames + 1,) byte at which each frame begins, and the end
     layouts: Counter[Layout]  #: number of frames with these names
+    one_atom: NDArray[np.int64]  #: frames of one atom
 
 
 def read_index(path: Path) -> XyzIndex:
@@ -43,6 +44,7 @@ def read_index(path: Path) -> XyzIndex:
         TDNError: a frame does not begin with its number of atoms, or the file ends within a frame.
     """
     offsets: list[int] = []
+    one_atom: list[int] = []
     layouts: Counter[Layout] = Counter()
     place, line_number, earlier = 0, 1, ""
     with open(path, "rb") as file:
@@ -55,6 +57,8 @@ def read_index(path: Path) -> XyzIndex:
             where = f"structure {len(offsets)} of {path.name}, line {line_number}: "
             n_atoms = atoms_of(line, where, earlier)
             earlier = f", or the number of atoms in line {line_number}, {quoted(line.strip().decode(errors='replace'))}"
+            if n_atoms == 1:
+                one_atom.append(len(offsets))
             offsets.append(place)
             comment = file.readline()
             layout, size, n_read = frame_of(file, comment, n_atoms)
@@ -65,7 +69,7 @@ def read_index(path: Path) -> XyzIndex:
             layouts[layout] += 1
             place, line_number = place + len(line) + len(comment) + size, line_number + 2 + n_atoms
             line = file.readline()
-    return XyzIndex(np.array([*offsets, place], dtype=np.int64), layouts)
+    return XyzIndex(np.array([*offsets, place], dtype=np.int64), layouts, np.array(one_atom, dtype=np.int64))
 
 
 def atoms_of(line: bytes, where: str, earlier: str) -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tdn.data.formats.file_source import FileSource, check_is_file
 from tdn.data.formats.xyz_frame import FrameProblem, read_frame
 from tdn.data.formats.xyz_header import columns_of
@@ -19,7 +22,7 @@ class XyzSource(FileSource):
     """Keeps the offsets of the frames, 8 bytes each, and parses frames on demand."""
 
     def __init__(self, path: Path, keys: LabelKeys = DEFAULT_KEYS):
-        self.offsets, self.layouts = read_index(path)
+        self.offsets, self.layouts, self.one_atom = read_index(path)
         super().__init__(path, keys)
 
     def __len__(self) -> int:
@@ -42,6 +45,10 @@ class XyzSource(FileSource):
         with open(self.path, "rb") as file:
             file.seek(start)
             return file.read(end - start).decode("utf-8", errors="replace")
+
+    def one_atom_indices(self) -> NDArray[np.int64]:
+        """All of them: the index has the number of atoms of every frame."""
+        return self.one_atom
 
     def unread_labels(self) -> UnreadLabels:
         """Of every frame, from the names that the index has."""
