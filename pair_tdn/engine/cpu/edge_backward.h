@@ -1,7 +1,7 @@
 // The vector-Jacobian product of the edge work: a block is computed anew, then backward.
 #pragma once
 
-#include "edge_work.h"
+#include "attention_weights.h"
 
 namespace tdn::TDN_ISA {
 
@@ -11,21 +11,21 @@ template <typename T, int L, Form FORM> class EdgeBackward {
   using Work = EdgeWork<T, L, FORM>;
   using Product = typename Work::Product;
   using Entries = typename Product::Entries;
+  using Kinds = AttentionKinds<T, L, FORM>;
   static constexpr int D = Work::D, W = Work::W;
 
  public:
   static size_t scratch_size(const fused::Model<T> &m)
   {
-    return Work::scratch_size(m) + EDGES * static_cast<size_t>(m.stride) * (D + W) + 16 * 2 +
-           3 * Heads<T>::scratch_size(m, 1);
+    return Work::scratch_size(m) + Kinds::scratch_size(m) + 2 * Heads<T>::scratch_size(m, 1) +
+           EDGES * static_cast<size_t>(m.stride) * (D + W) + 16 * 2;
   }
 
-  EdgeBackward(const fused::Model<T> &m, const fused::Layer<T> &l, const fused::Edges<T> &e,
-               const fused::LayerArrays<T> &a, Scratch<T> scratch, const fused::Range<T> &range)
-      : work(m, l, e, a, scratch, range), model(m), layer(l), edges(e), arrays(a), stride(m.stride),
-        sums(scratch.take(EDGES * stride * D)), by_weights(scratch.take(EDGES * stride * W)),
-        attention(work.heads.take(scratch, 1)), by_attention(work.heads.take(scratch, 1)),
-        mean(work.heads.take(scratch, 1))
+  EdgeBackward(const Work &of, Scratch<T> scratch)
+      : work(of), model(of.model), layer(of.layer), arrays(of.arrays), stride(of.stride),
+        kinds(work, scratch), sums(scratch.take(EDGES * stride * D)),
+        by_weights(scratch.take(EDGES * stride * W)), attention(work.heads.take(scratch, 1)),
+        by_attention(work.heads.take(scratch, 1))
   {
   }
 
@@ -47,7 +47,7 @@ template <typename T, int L, Form FORM> class EdgeBackward {
       for (const Segment &part : segments)
         backward_messages(part, grad_center + work.full_row(part.center), grad_rows);
       work.range.lap(fused::MESSAGES);
-      work.block->add_gradients(model, edges);
+      work.block->add_gradients(model, work.edges);
       work.range.lap(fused::GEOMETRY);
     });
   }
@@ -56,15 +56,14 @@ template <typename T, int L, Form FORM> class EdgeBackward {
   Work work;
   const fused::Model<T> &model;
   const fused::Layer<T> &layer;
-  const fused::Edges<T> &edges;
   const fused::LayerArrays<T> &arrays;
   const int stride;
 
+  Kinds kinds;
   T *const sums;            // [D][EDGES][stride] s
   T *const by_weights;      // [EDGES][W][stride] gradient with respect to w of the second product
   T *const attention;       // [n_heads] of an edge
-  T *const by_attention;    // [n_heads]
-  T *const mean;            // [n_heads] D_h of the center under way
+  T *const by_attention;    // [n_heads] its gradient
 
   /// Gradients of scalars and vectors -> gradients of the messages.
   void multiply_adjoint()
@@ -82,26 +81,9 @@ template <typename T, int L, Form FORM> class EdgeBackward {
              work.at(work.messages, k, 0), stride, work.block->n);
   }
 
-  /// D_h = sum over the channels of a head of dO * O, the same for all edges of a center: what the
-  /// softmax takes off the gradient of each weight. Sigmoids lose nothing.
-  void center_terms(const Segment &part, const T *gradient)
-  {
-    if (model.sigmoid_attention > T(0)) {
-      for (int h = 0; h < model.n_heads; ++h) mean[h] = 0;
-      return;
-    }
-    const T *out = arrays.attended + part.center * static_cast<ptrdiff_t>(arrays.d_out) * stride;
-    work.heads.sum(mean, [&](int v) TDN_FLATTEN {
-      V sum{};
-      for (int k = 0; k < arrays.d_out; ++k)
-        sum += load(gradient + k * stride + v) * load(out + k * stride + v);
-      return sum;
-    });
-  }
-
   template <int OUT> void backward_segment(const Segment &part, const T *gradient)
   {
-    center_terms(part, gradient);
+    kinds.visit([&](auto &kind) TDN_FLATTEN { kind.begin_vjp(part, gradient); });
     for (int e = part.begin; e < part.end; ++e) backward_edge<OUT>(e, gradient);
   }
 
@@ -153,21 +135,12 @@ template <typename T, int L, Form FORM> class EdgeBackward {
     backward_logits(e, t + 2 * stride);
   }
 
-  /// dlogit_h = A_h (dA_h - D_h); the envelope scales A_h, so it gets d log u / dr of the same.
-  /// With sigmoids s_h = A_h / (scale u), D_h = 0 and the logit gets 1 - s_h of it.
+  /// From the gradients of the attention weights to those of the logits; u has its own slope.
   TDN_INLINE void backward_logits(int e, T *logits)
   {
-    T all_heads = 0;
-    for (int h = 0; h < model.n_heads; ++h) {
-      by_attention[h] = attention[h] * (by_attention[h] - mean[h]);
-      all_heads += by_attention[h];
-    }
-    work.block->by_length[e] = all_heads * work.block->log_slope[e];
-    if (model.sigmoid_attention > T(0)) {
-      const T most = model.sigmoid_attention * work.block->envelope[e];
-      for (int h = 0; h < model.n_heads && most > T(0); ++h)
-        by_attention[h] *= T(1) - attention[h] / most;
-    }
+    kinds.visit([&](auto &kind) TDN_FLATTEN {
+      work.block->by_length[e] = kind.vjp(e, attention, by_attention) * work.block->log_slope[e];
+    });
     for (int v = 0; v < stride; v += LANES<T>) {
       const V x = load(logits + v), s = sigmoid<T>(x);
       const V slope = T(0.2) + T(0.8) * s * (T(1) + x * (T(1) - s));

@@ -6,8 +6,7 @@
 // included):
 //   s = a_j + c_i,  m = w K s,  [values; gates; logits] = W m_0 + b,  values_k = W_v m_k
 //   z_0 = silu(values_0),  z_k = sigmoid(gates) values_k
-//   A_h = u exp(<q, lrelu(logits)>_h) / (exp(constant_h) + sum over the center's edges), or
-//   A_h = scale u sigmoid(<q, lrelu(logits)>_h + constant_h)
+//   A_h of u and <q, lrelu(logits)>_h, see attention_weights.h
 //   o = sum_e A w K z
 // With separate weights of paths, w K v stands for the sum over paths p of w_p K_p v.
 #pragma once

@@ -165,7 +165,8 @@ template <typename T, int L> class LayerKernel {
                           Scratch<T> scratch, const Range &range, Work work)
   {
     const auto run = [&]<Form FORM>() {
-      Kernel<T, L, FORM> kernel(m, w, edges, a, scratch, range);
+      const EdgeWork<T, L, FORM> edge_work(m, w, edges, a, scratch, range);
+      Kernel<T, L, FORM> kernel(edge_work, scratch);
       work(kernel);
     };
     if constexpr (L > 0 && L <= MAX_SEPARATE)

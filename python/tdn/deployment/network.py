@@ -52,6 +52,10 @@ class ExportedAttention(nn.Module):
         """Jets of the radial weights, see :class:`tdn.deployment.jets.RadialJets`."""
         return self.attention.radial.jets(basis, pairs)
 
+    def numbers(self) -> dict[str, float]:
+        """Constants of the kind of attention."""
+        return self.attention.softmax.numbers()
+
     def weights(self) -> dict[str, Tensor]:
         """Everything but the tables; the maps of a message are stacked: values, gates, logits."""
         block = self.attention
@@ -92,7 +96,6 @@ class DeployedNetwork(Network):
         self.n_knots = n_knots
         self.n_components = config.n_components
         self.sigmoid_scale = SIGMOID_SCALE if config.smooth else 1.0
-        self.sigmoid_attention = float(self.layers[0].attention.softmax.scale)
         self.register_buffer("component_of_row", component_of_row(config), persistent=False)
 
     def radial_jets(self, distances: Tensor, pairs: Tensor) -> dict[str, Tensor]:
@@ -158,7 +161,7 @@ class DeployedNetwork(Network):
             "envelope_power": self.geometry.power if self.smooth else 0.0,
             "norm_eps": self.norm.eps,
             "norm_divides": float(self.norm.divides),
-            "sigmoid_attention": self.sigmoid_attention,
+            **self.layers[0].attention.numbers(),
             "silu_scale": self.silu_scale,
             "sigmoid_scale": self.sigmoid_scale,
             "n_layers": len(self.layers),

@@ -41,11 +41,13 @@ class EnvelopeSoftmax(nn.Module):
     The constant keeps the sum smooth when the last neighbor leaves. In the paper's setting u = 1 and no constant.
     """
 
-    scale = 0.0  # of sigmoids, see EnvelopeSigmoid
-
     def __init__(self, n_heads: int, smooth: bool) -> None:
         super().__init__()
         self.constant = nn.Parameter(torch.zeros(n_heads)) if smooth else None
+
+    def numbers(self) -> dict[str, float]:
+        """What an engine must know of the kind beside the constant, by name."""
+        return {"sigmoid_attention": 0.0}
 
     def forward(self, logits: Tensor, envelope: Tensor, center: Tensor, n_owned: int) -> Tensor:
         """Logits (n_edges, H), envelope (n_edges,) -> attention (n_edges, H).
@@ -83,6 +85,10 @@ class EnvelopeSigmoid(nn.Module):
         super().__init__()
         self.constant = nn.Parameter(torch.zeros(n_heads))
         self.scale = 2.0 / math.sqrt(avg_degree)
+
+    def numbers(self) -> dict[str, float]:
+        """What an engine must know of the kind beside the constant, by name."""
+        return {"sigmoid_attention": self.scale}
 
     def forward(self, logits: Tensor, envelope: Tensor, center: Tensor, n_owned: int) -> Tensor:
         """Logits (n_edges, H), envelope (n_edges,) -> attention (n_edges, H)."""
