@@ -12,6 +12,7 @@ from tiny import crystals, labeled
 from tdn.ase import TDNCalculator
 from tdn.data.source import Source
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels
 from tdn.model import TDN
 
 ELEMENTS = ("Cu", "Au")
@@ -34,6 +35,9 @@ class Frames(Source):
     @property
     def file_names(self) -> list[str]:
         return ["memory"]
+
+    def unread_labels(self) -> UnreadLabels:
+        return UnreadLabels()
 
     def fingerprint(self) -> str:
         return "frames"

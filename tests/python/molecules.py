@@ -14,6 +14,7 @@ import numpy as np
 from tdn.data.formats.lmdb_file import write_lmdb
 from tdn.data.source import Source
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels
 
 SYMBOLS = ("O", "H", "H")
 
@@ -118,6 +119,9 @@ class Grouped(Source):
         return replace(molecule(self.checked_index(index)), name=str(index))
 
     file_names = ("memory",)
+
+    def unread_labels(self) -> UnreadLabels:
+        return UnreadLabels()
 
     def fingerprint(self) -> str:
         return "grouped"

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import pickle
+from dataclasses import replace
 
 import ase.db
 import ase.io
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
-from tiny import changed, crystals, settings, start, write
+from molecules import molecule
+from tiny import changed, crystals, labeled, settings, start, write
+from torch_geometric_twin import new_graph, old_graph
 
 from tdn.cli import main
 from tdn.config.run import config_from_dict
-from tdn.data.formats.oc_write import CatalystEntry, write_oc_graphs, write_oc_rows
+from tdn.data.atoms_source import AtomsSource
+from tdn.data.formats import oc
+from tdn.data.formats.lmdb_file import write_lmdb
+from tdn.data.formats.oc_write import CatalystEntry, compressed, plain, row_of, write_oc_graphs, write_oc_rows
+from tdn.data.formats.pubchemqcr_write import write_pubchemqcr
 from tdn.data.formats.registry import KEY_OPTIONS
 from tdn.data.labels import LabelKeys, read_labels
 from tdn.data.loaded import Loaded
@@ -218,6 +227,154 @@ class TestUnread:
             "Note: names that look like labels are not read: energy (in 3); select them with energy_key.",
         )
 
+    def test_stress_of_three_atoms_is_no_column(self, tmp_path):
+        """A virial has the shape of a column in a structure of three atoms."""
+        atoms = labeled(Atoms("Cu3", [[0, 0, 0], [2.4, 0, 0], [0, 2.4, 0]], cell=[6, 6, 6], pbc=True))
+        atoms.info["virial"] = np.eye(3)
+        ase.io.write(tmp_path / "a.traj", atoms)
+        entry = CatalystEntry(Structure.from_atoms(atoms))
+        write_rows(tmp_path / "a.aselmdb", [{**plain_row(entry), "virial": np.eye(3).tolist()}])
+        for source in (open_source(tmp_path / "a.traj"), open_source(tmp_path / "a.aselmdb"), AtomsSource([atoms])):
+            assert source.unread_labels().found == {("stress_key", "virial"): 1}
+
+
+def plain_row(entry: CatalystEntry) -> dict:
+    """Row of an OC20 file."""
+    return json.loads(json.dumps(row_of(entry), default=plain))
+
+
+def write_rows(path, rows: list[dict]) -> None:
+    entries = [(str(key).encode(), compressed(row)) for key, row in enumerate(rows, 1)]
+    write_lmdb(path, [*entries, (b"nextid", compressed(len(rows) + 1))])
+
+
+ENTRIES = [CatalystEntry(Structure.from_atoms(atoms), system) for system, atoms in enumerate(crystals(4))]
+
+
+class TestUnreadInLmdb:
+    """OC20 and PubChemQCR: where names are free they are searched, where they are fixed this is the answer."""
+
+    @pytest.mark.parametrize(
+        ("where", "name", "value", "option"),
+        [
+            ("data", "corrected_energy", 1.0, "energy_key"),
+            ("key_value_pairs", "dft_energy", 1.0, "energy_key"),
+            (None, "free_energy", 1.0, "energy_key"),
+            ("data", "ref_forces", np.ones((4, 3)).tolist(), "forces_key"),
+            (
+                "data",
+                "ref_forces",
+                {"__ndarray__": [[4, 3], "float64", [1.0] * 12]},
+                "forces_key",
+            ),
+            ("data", "virial", np.eye(3).tolist(), "stress_key"),
+        ],
+    )
+    def test_rows(self, tmp_path, capsys, where, name, value, option):
+        """In the last of two shards; the option that is named reads it."""
+        rows = [plain_row(entry) for entry in ENTRIES]
+        write_rows(tmp_path / "a.aselmdb", rows)
+        (rows[3].setdefault(where, {}) if where else rows[3])[name] = value
+        write_rows(tmp_path / "b.aselmdb", rows)
+        assert main(["data", str(tmp_path)]) == 0
+        out = capsys.readouterr().out
+        assert f"Note: names that look like labels are not read: {name} (in 1); select them with {option}." in out
+        assert out.count("Note") == 1
+        assert "names  " not in out
+        selected = open_source({"path": tmp_path / "b.aselmdb", option: name}).shards[0].structure(3, "s2ef")
+        assert getattr(selected, option.removesuffix("_key")) is not None
+
+    def test_rows_of_training(self, tmp_path):
+        rows = [plain_row(entry) for entry in ENTRIES]
+        for row in rows:
+            row["data"]["corrected_energy"] = 1.0
+        write_rows(tmp_path / "a.aselmdb", rows)
+        lines = start(tmp_path, changed(settings(max_epochs=1), "data", train="a.aselmdb"))
+        note = "Note: names that look like labels are not read: corrected_energy (in 4); select them with energy_key."
+        assert note in lines
+
+    def test_rows_without_the_energy(self, tmp_path):
+        rows = [{**plain_row(entry), "energy": None, "ref_energy\x1b": 1.0} for entry in ENTRIES]
+        write_rows(tmp_path / "a.aselmdb", rows)
+        with pytest.raises(
+            TDNError,
+            match=r"row 1 of a.aselmdb has no energy, the energy of task s2ef \(it has ref_energy\\x1b: select one "
+            r"with energy_key\); choose",
+        ):
+            open_source(tmp_path / "a.aselmdb")[0]
+
+    def test_shards_are_searched_evenly(self, tmp_path, monkeypatch):
+        """More structures than are looked at: some of every shard."""
+        monkeypatch.setattr(oc, "LOOKED_AT", 8)
+        rows = [plain_row(entry) for entry in ENTRIES]
+        write_rows(tmp_path / "a.aselmdb", 20 * rows)
+        write_rows(tmp_path / "b.aselmdb", 20 * [{**row, "dft_energy": 1.0} for row in rows])
+        assert open_source(tmp_path).unread_labels().found == {("energy_key", "dft_energy"): 4}
+
+    @pytest.mark.parametrize("write", [old_graph, new_graph])
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("energy", 1.0),
+            ("energy", torch.tensor([1.0])),
+            ("forces", torch.ones(4, 3)),
+            ("forces", np.ones((4, 3))),
+            ("stress", torch.ones(1, 3, 3)),
+            ("virial", torch.ones(1, 9)),
+        ],
+    )
+    def test_graphs(self, tmp_path, capsys, write, name, value):
+        structure = ENTRIES[0].structure
+        fields = {
+            "pos": torch.tensor(structure.positions),
+            "cell": torch.tensor(structure.cell[None]),
+            "atomic_numbers": torch.tensor(structure.numbers),
+            "y": 1.0,
+        }
+        entries = [(b"0", write(**fields)), (b"1", write(**fields, **{name: value}))]
+        write_lmdb(tmp_path / "a.lmdb", [*entries, (b"length", pickle.dumps(2))])
+        assert main(["data", str(tmp_path / "a.lmdb"), "--format", "oc"]) == 0
+        out = capsys.readouterr().out
+        assert (
+            f"Note: names that look like labels are not read: {name} (in 1); names are fixed in this format "
+            "(OC20 graphs: y, force): write the labels under these names, or as extended XYZ." in out
+        )
+        assert "names       fixed in OC20 graphs: y, force" in out
+
+    def test_published_fields_of_graphs_raise_no_alarm(self, tmp_path, capsys):
+        relaxed = [replace(entry, relaxed=entry.structure) for entry in ENTRIES]
+        write_oc_graphs(tmp_path / "a.lmdb", ENTRIES)
+        write_oc_graphs(tmp_path / "b.lmdb", relaxed)
+        write_oc_rows(tmp_path / "c.aselmdb", relaxed)
+        for name, task, fixed in (
+            ("a.lmdb", "s2ef", "OC20 graphs: y, force"),
+            ("b.lmdb", "is2re", "OC20, task is2re: y_relaxed"),
+            ("c.aselmdb", "is2re", "OC20, task is2re: y_relaxed"),
+        ):
+            options = ["--format", "oc", "--option", f"task={task}", "--json"]
+            assert main(["data", str(tmp_path / name), *options]) == 0
+            found = json.loads(capsys.readouterr().out)
+            assert (found["notes"], found["fixed_names"]) == ([], [fixed])
+
+    def test_is2re_has_one_label(self, tmp_path):
+        write_oc_rows(tmp_path / "c.aselmdb", [replace(ENTRIES[0], relaxed=ENTRIES[0].structure)])
+        spec = {"path": tmp_path / "c.aselmdb", "task": "is2re", "energy_key": "corrected_energy"}
+        with pytest.raises(TDNError, match="task is2re reads y_relaxed, so leave out energy_key"):
+            open_source(spec)
+
+    def test_pubchemqcr(self, tmp_path, capsys):
+        write_pubchemqcr(tmp_path / "a.lmdb", [(1, {"DFT_1st": [molecule(1)]})])
+        assert main(["data", str(tmp_path / "a.lmdb")]) == 0
+        out = capsys.readouterr().out
+        assert "names       fixed in PubChemQCR: energy, gradient" in out
+        assert "Note" not in out
+
+    def test_joined_sources_say_both(self, tmp_path):
+        write_pubchemqcr(tmp_path / "a.lmdb", [(1, {"DFT_1st": [molecule(1)]})])
+        write_oc_graphs(tmp_path / "b.lmdb", ENTRIES)
+        source = open_source([tmp_path / "a.lmdb", {"path": tmp_path / "b.lmdb", "format": "oc"}])
+        assert source.unread_labels().fixed == {"PubChemQCR: energy, gradient", "OC20 graphs: y, force"}
+
 
 class TestEnergiesOfAnotherName:
     @pytest.fixture
@@ -256,7 +413,7 @@ class TestEnergiesOfAnotherName:
         start(folder, changed(settings(max_epochs=1), "data", train="good.xyz"))
         model = str(folder / "run" / "best.ckpt")
         assert main(["evaluate", model, str(folder / "train.xyz")]) == 0
-        assert "Note: names that look like labels are not read: Energy (in 3); choose" in capsys.readouterr().out
+        assert "Note: names that look like labels are not read: Energy (in 3); select" in capsys.readouterr().out
         assert main(["evaluate", model, str(folder / "train.xyz"), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["notes"] == [
             "Note: names that look like labels are not read: Energy (in 3); select them with energy_key."

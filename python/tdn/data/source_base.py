@@ -49,9 +49,9 @@ class Source(ABC):
         """Contents of the files that this source leaves out: reason and count."""
         return {}
 
+    @abstractmethod
     def unread_labels(self) -> UnreadLabels:
-        """Names in the files that look like labels but are not read; formats with fixed names have none."""
-        return UnreadLabels()
+        """Names in the files that look like labels but are not read; formats with fixed names say which these are."""
 
     def one_atom_indices(self) -> NDArray[np.int64]:
         """Indices of the structures of one atom, ascending, if they are known without reading every structure."""

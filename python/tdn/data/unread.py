@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tdn.data.labels import LabelKeys
 from tdn.data.structure import named_values
@@ -26,25 +26,31 @@ MOST_NAMES = 8
 class UnreadLabels:
     """Number of structures with each unread name."""
 
-    found: Counter[tuple[str, str]] = field(default_factory=Counter)  #: option that would read it, and its name
+    #: option that would read it, "" if the format has none, and its name
+    found: Counter[tuple[str, str]] = field(default_factory=Counter)
     energies: Counter[str] = field(default_factory=Counter)  #: names of energies in structures that have no energy
     nameless: int = 0  #: structures of plain XYZ with columns besides the positions
+    fixed: frozenset[str] = frozenset()  #: formats whose labels have fixed names, and these names
 
     def __add__(self, other: UnreadLabels) -> UnreadLabels:
-        return UnreadLabels(self.found + other.found, self.energies + other.energies, self.nameless + other.nameless)
+        return UnreadLabels(
+            self.found + other.found,
+            self.energies + other.energies,
+            self.nameless + other.nameless,
+            self.fixed | other.fixed,
+        )
 
     def note(self) -> str | None:
         """One line for the user, None if there is nothing to say."""
-        listed = most({name: count for (_, name), count in self.found.items()})
-        names = [f"{shown(name, 40)} (in {count:,})" for name, count in listed]
-        more = len(self.found) - len(names)
-        names += [f"{more} more"] if more else []
-        options = sorted({option for option, _ in self.found})
         parts = []
-        if names:
+        options = sorted({option for option, _ in self.found if option})
+        if options:
+            names = listed({name: count for (option, name), count in self.found.items() if option})
+            parts.append(f"names that look like labels are not read: {names}; select them with {' and '.join(options)}")
+        if bound := {name: count for (option, name), count in self.found.items() if not option}:
             parts.append(
-                f"names that look like labels are not read: {', '.join(names)}; select them with "
-                f"{' and '.join(options)}"
+                f"names that look like labels are not read: {listed(bound)}; names are fixed in this format "
+                f"({'; '.join(sorted(self.fixed))}): write the labels under these names, or as extended XYZ"
             )
         if self.nameless:
             parts.append(
@@ -52,6 +58,13 @@ class UnreadLabels:
                 "Properties=species:S:1:pos:R:3:forces:R:3 in the comment line names them"
             )
         return f"Note: {'; '.join(parts)}." if parts else None
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Names with their counts, the most frequent ones."""
+    names = [f"{shown(name, 40)} (in {count:,})" for name, count in most(counts)]
+    more = len(counts) - len(names)
+    return ", ".join([*names, *([f"{more} more"] if more else [])])
 
 
 def most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -91,11 +104,25 @@ def unread_in(
     return UnreadLabels(found, Counter(dict.fromkeys(energies, count)), count if nameless else 0)
 
 
+def unread_among(values: Mapping[str, Any], n_atoms: int, keys: LabelKeys) -> UnreadLabels:
+    """Unread labels of one structure whose values have names."""
+    shapes = {name: shape_of(value) for name, value in values.items() if not isinstance(value, dict)}
+    columns = {
+        name: 3
+        for name, shape in shapes.items()
+        if shape[-2:] == (n_atoms, 3) and looks_like(name, 0) != "stress_key"  # of three atoms it has this shape
+    }
+    return unread_in([name for name in shapes if name not in columns], columns, keys)
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """Shape of an array or of nested lists, by the first item of each; () of anything else."""
+    if isinstance(value, list):
+        return (len(value), *(shape_of(value[0]) if value else ()))
+    shape = getattr(value, "shape", ())
+    return shape if isinstance(shape, tuple) else ()
+
+
 def unread_of(frames: Iterable[Atoms], keys: LabelKeys) -> UnreadLabels:
-    """What is not read of structures of ASE."""
-    found = UnreadLabels()
-    for atoms in frames:
-        values = {name: value for name, value in named_values(atoms).items() if not isinstance(value, dict)}
-        columns = {name: 3 for name, value in values.items() if getattr(value, "shape", ())[-2:] == (len(atoms), 3)}
-        found += unread_in([name for name in values if name not in columns], columns, keys)
-    return found
+    """Unread labels of structures of ASE."""
+    return sum((unread_among(named_values(atoms), len(atoms), keys) for atoms in frames), UnreadLabels())

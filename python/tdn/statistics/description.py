@@ -79,7 +79,8 @@ def describe(source: Source) -> dict[str, Any]:
     findings = Findings()
     for structure in tracked(source, len(source), f"reading {', '.join(source.file_names)}"):
         findings.add(structure)
-    groups, unread, sizes = source.get_groups(), source.unread_labels().note(), findings.sizes
+    groups, unread, sizes = source.get_groups(), source.unread_labels(), findings.sizes
+    note = unread.note()
     return {
         "files": source.file_names,
         "structures": len(source),
@@ -88,8 +89,9 @@ def describe(source: Source) -> dict[str, Any]:
         "periodic": findings.n_periodic,
         "elements": [SYMBOLS[number - 1] for number in sorted(findings.numbers)],
         "labels": findings.labels,
+        "fixed_names": sorted(unread.fixed),
         "left_out": source.left_out,
-        "notes": [*([unread] if unread else []), *findings.notes()],
+        "notes": [*([note] if note else []), *findings.notes()],
     }
 
 
@@ -103,6 +105,7 @@ def as_text(found: dict[str, Any]) -> str:
         f"atoms       {atoms['fewest']} to {atoms['most']}, {atoms['mean']:.1f} on average",
         f"elements    {' '.join(found['elements'])}",
         f"labels      {', '.join(f'{name} {count:,}' for name, count in found['labels'].items() if count) or 'none'}",
+        *([f"names       fixed in {'; '.join(found['fixed_names'])}"] if found["fixed_names"] else []),
         f"left out    {'' if left_out else 'nothing'}",
     ]
     return "\n".join([*lines, *(f"  {count:,} x {reason}" for reason, count in left_out.items()), *found["notes"]])

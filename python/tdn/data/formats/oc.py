@@ -3,6 +3,10 @@
 Energies are as in the files: in OC20 relative to the clean slab and gas-phase molecules, in OC22 total. The tasks are
 ``s2ef``, energy and forces of a structure, and ``is2re``, the initial structure labeled with the energy of the relaxed
 one.
+
+Rows may hold labels under any name: the scan for labels that are not read looks at rows of all shards. The names of
+graphs (y, force) and the label of is2re (y_relaxed) are fixed, and the scan says so; other names in a graph that look
+like labels are reported, though no option reads them.
 """
 
 from __future__ import annotations
@@ -24,9 +28,12 @@ from tdn.data.labels import DEFAULT_KEYS, LabelKeys
 from tdn.data.progress import tracked
 from tdn.data.source_base import Source, added, hashed, locate
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels
 from tdn.errors import TDNError, suggest
 
 TASKS = ("s2ef", "is2re")
+#: Number of structures, evenly spread over the shards, whose names are examined.
+LOOKED_AT = 5_000
 
 
 class Shard(Protocol):
@@ -39,6 +46,9 @@ class Shard(Protocol):
 
     def structure(self, index: int, task: str) -> Structure:
         """Structure with its labels."""
+
+    def unread(self, index: int) -> UnreadLabels:
+        """Unread labels of a structure in task s2ef."""
 
     def system(self, index: int) -> Any:
         """Identity of the relaxation to which it belongs; None if the file does not say."""
@@ -73,6 +83,13 @@ class OpenCatalyst(Source):
     def left_out(self) -> dict[str, int]:
         """Contents of the shards that this source leaves out."""
         return added(shard.left_out for shard in self.shards)
+
+    def unread_labels(self) -> UnreadLabels:
+        """Of at most 5,000 structures, evenly spread over the shards."""
+        if self.task == "is2re":
+            return UnreadLabels(fixed=frozenset({"OC20, task is2re: y_relaxed"}))
+        indices = np.linspace(0, len(self) - 1, min(len(self), LOOKED_AT)).astype(int).tolist()
+        return sum((shard.unread(inner) for shard, inner in map(self._place, indices)), UnreadLabels())
 
     def fingerprint(self) -> str:
         """Hash of the shards' names, sizes, times of change and numbers of entries, and of the task."""
@@ -127,4 +144,7 @@ def open_oc(path: Path, task: str = "s2ef", **options: Any) -> OpenCatalyst:
     """
     if task not in TASKS:
         raise TDNError(f"task is {task!r}{suggest(str(task), TASKS)}; known are {', '.join(TASKS)}")
-    return OpenCatalyst(shards_of(path), task, LabelKeys.from_options(options))
+    keys = LabelKeys.from_options(options)
+    if task == "is2re" and keys != DEFAULT_KEYS:
+        raise TDNError(f"task is2re reads y_relaxed, so leave out {' and '.join(options)}")
+    return OpenCatalyst(shards_of(path), task, keys)

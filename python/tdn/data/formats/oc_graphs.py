@@ -1,7 +1,12 @@
-"""The older LMDB files of OC20 and OC22: pickled graphs of torch_geometric under the keys 0, 1, ... and ``length``."""
+"""The older LMDB files of OC20 and OC22: pickled graphs of torch_geometric under the keys 0, 1, ... and ``length``.
+
+The names of labels are fixed, y (y_relaxed in task is2re) and force; a graph without the energy is refused, other names
+that look like labels are reported.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +15,17 @@ from numpy.typing import NDArray
 
 from tdn.data.formats.lmdb_file import LmdbFile
 from tdn.data.formats.unpickle import load_graph, load_plain
+from tdn.data.labels import LabelKeys
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels, shape_of, unread_among
 from tdn.errors import TDNError, shown
 from tdn.files import first_line
 
 #: Field of a graph that holds the energy of a task.
 ENERGIES = {"s2ef": "y", "is2re": "y_relaxed"}
+#: Names of the labels of a structure; there is none for a stress.
+NAMES = LabelKeys(energy="y", forces="force", stress="")
+FIXED = frozenset({"OC20 graphs: y, force"})
 
 
 class GraphShard:
@@ -60,6 +70,13 @@ class GraphShard:
                 else f"is malformed ({first_line(problem)})"
             )
             raise TDNError(f"{name} {reason}, only {known}; give files of OC20 or OC22") from None
+
+    def unread(self, index: int) -> UnreadLabels:
+        """Names of a graph that look like labels; no option reads them."""
+        fields, _ = self.fields(index)
+        n_atoms = (*shape_of(fields.get("pos")), 0)[0]
+        found = unread_among(fields, n_atoms, NAMES).found
+        return UnreadLabels(Counter({("", name): count for (_, name), count in found.items()}), fixed=FIXED)
 
     def system(self, index: int) -> Any:
         """The graph's ``sid``."""

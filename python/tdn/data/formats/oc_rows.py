@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tdn.data.formats.lmdb_file import LmdbFile
 from tdn.data.labels import DEFAULT_KEYS, LabelKeys, read_labels
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels, looks_like, shape_of, unread_among
 from tdn.errors import TDNError, shown
 from tdn.files import first_line
 
@@ -74,6 +75,12 @@ class RowShard:
             )
             raise TDNError(f"{name} {reason}; give files of OC20 or OC22 with positions, cell and labels") from None
 
+    def unread(self, index: int) -> UnreadLabels:
+        """Names of a row that look like labels but are not read."""
+        row, _ = self.row(index)
+        n_atoms = (*shape_of(row.get("numbers")), 0)[0]
+        return unread_among({name: value for name, value in row.items() if value is not None}, n_atoms, self.keys)
+
     def system(self, index: int) -> Any:
         """The row's ``sid``."""
         return self.row(index)[0].get("sid")
@@ -89,7 +96,11 @@ def structure_of(row: Mapping[str, Any], name: str, task: str, keys: LabelKeys) 
     numbers = np.asarray(row["numbers"], dtype=np.int64)
     keys = keys if task == "s2ef" else LabelKeys(energy="y_relaxed")
     if row.get(keys.energy) is None:
-        raise TDNError(f"{name} has no {keys.energy}, the energy of task {task}; choose another task or other files")
+        others = ", ".join(shown(other, 40) for other in energies_of(row) if other != keys.energy)
+        instead = f" (it has {others}: select one with energy_key)" if others and task == "s2ef" else ""
+        raise TDNError(
+            f"{name} has no {keys.energy}, the energy of task {task}{instead}; choose another task or other files"
+        )
     pbc = np.array(row.get("pbc", [False] * 3), dtype=bool)
     cell = np.array(row.get("cell", np.zeros((3, 3))), dtype=np.float64)
     used = row if task == "s2ef" else {keys.energy: row[keys.energy]}
@@ -109,6 +120,11 @@ def structure_of(row: Mapping[str, Any], name: str, task: str, keys: LabelKeys) 
         tags=None if row.get("tags") is None else np.array(row["tags"], dtype=np.int64),
         name=name,
     ).checked()
+
+
+def energies_of(row: Mapping[str, Any]) -> list[str]:
+    """Names in a row that look like an energy."""
+    return [name for name in row if looks_like(name, 0) == "energy_key"]
 
 
 def fixed_of(constraints: Any, n_atoms: int) -> NDArray[np.bool_] | None:

@@ -1,4 +1,8 @@
-"""PubChemQCR: relaxation trajectories of molecules in LMDB shards, read through an index built once per shard."""
+"""PubChemQCR: relaxation trajectories of molecules in LMDB shards, read through an index built once per shard.
+
+The names of the labels are fixed, energy and gradient, and every structure has both: a step that lacks one is left out
+and counted. So no label can be there under another name and be missed, which the scan for such labels answers.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from tdn.data.formats.pubchemqcr_index import StageIndex
 from tdn.data.source_base import Source, hashed
 from tdn.data.split import FULL_RATIOS, PARTS, SUBSET_RATIOS, published_split
 from tdn.data.structure import Structure
+from tdn.data.unread import UnreadLabels
 from tdn.elements import SYMBOLS
 from tdn.errors import TDNError, suggest
 
@@ -104,6 +109,10 @@ class PubChemQCR(Source):
     def elements(self) -> tuple[str, ...]:
         """Elements of all trajectories of the stages, including other parts of a split."""
         return tuple(SYMBOLS[z - 1] for z in sorted({z for index in self.indices for z in index.summary.elements}))
+
+    def unread_labels(self) -> UnreadLabels:
+        """None: names are fixed."""
+        return UnreadLabels(fixed=frozenset({"PubChemQCR: energy, gradient"}))
 
     def one_atom_indices(self) -> NDArray[np.int64]:
         """All of them: the index has the number of atoms of each trajectory."""

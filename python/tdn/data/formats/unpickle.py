@@ -57,6 +57,11 @@ class ArrayRecord:
         _, shape, number_type, fortran, content = state
         self.value = array_of(content, number_type, shape, "F" if fortran else "C")
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self.value.shape
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.value, dtype=dtype)
 
@@ -72,6 +77,11 @@ class TensorRecord:
 
     def __setstate__(self, state: Any) -> None:
         raise TDNError("it has a tensor with additional state")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+        return self.size
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         import torch
