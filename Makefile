@@ -7,6 +7,8 @@ SOURCES := $(shell find python pair_tdn cmake CMakeLists.txt -type f -not -name 
 
 # The torch of this environment; the package takes any of those that pyproject.toml allows.
 TORCH ?= torch==2.13.0
+# Each runs whole files of tests; many of them start MPI ranks of their own.
+TEST_PROCESSES ?= 2
 # One thread per process: MPI ranks and test processes share the cores.
 export OMP_NUM_THREADS ?= 1
 # A package path or plugin path of another project must not leak in.
@@ -21,7 +23,7 @@ demo: setup
 	$(BIN)/python examples/water/run_demo.py
 
 test: setup $(VENV)/stamp-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: $(VENV)/stamp-run $(VENV)/stamp-train $(VENV)/stamp-test $(VENV)/stamp-dev
 	$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -30,8 +31,11 @@ def build(*targets: str) -> Path:
     if not (BIN / "cmake").exists() or not (BIN / "ninja").exists():
         pytest.skip("cmake and ninja are not installed beside the Python interpreter")
     tools = [f"-DCMAKE_MAKE_PROGRAM={BIN / 'ninja'}", f"-DPython_EXECUTABLE={sys.executable}"]
-    call(str(BIN / "cmake"), "-S", str(ROOT), "-B", str(FOLDER), "-G", "Ninja", *tools, *OPTIONS)
-    call(str(BIN / "cmake"), "--build", str(FOLDER), "--target", *targets)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:  # test processes share the folder
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        call(str(BIN / "cmake"), "-S", str(ROOT), "-B", str(FOLDER), "-G", "Ninja", *tools, *OPTIONS)
+        call(str(BIN / "cmake"), "--build", str(FOLDER), "--target", *targets)
     return FOLDER / "tests" / "cpp"
 
 

@@ -61,7 +61,11 @@ template <typename T> TDN_INLINE T sum_of(Vec<T> v)
 /// Lanes of v in the order of `from`.
 template <typename T> TDN_INLINE Vec<T> permute(Vec<T> v, typename VectorOf<T>::integer from)
 {
+#if defined(__clang__)
+  return __builtin_shufflevector(v, from);
+#else
   return __builtin_shuffle(v, from);
+#endif
 }
 
 template <typename T>
