@@ -1,10 +1,9 @@
-// The exception of namespace tdn; pair_tdn_impl.h and bindings.cpp translate it at their border.
+// The exception of namespace tdn; pair_tdn_impl.h and bindings.cpp translate it at their borders.
 #pragma once
 
 #include <stdexcept>
 
-/// Seen outside the library that defines it. Exceptions must be: whoever catches one compares
-/// types.
+/// Visible outside of its library. Exceptions must be, because catching one compares types.
 #define TDN_EXPORT __attribute__((visibility("default")))
 
 namespace tdn {

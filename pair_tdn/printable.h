@@ -1,4 +1,4 @@
-// Text of unknown origin in a message: what a terminal shows, never what it obeys.
+// Makes text of unknown origin safe for messages: a terminal shows it, but never obeys it.
 #pragma once
 
 #include <string>

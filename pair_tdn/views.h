@@ -1,5 +1,5 @@
-// Numbers in somebody else's memory, and where a model computes: plain types that every folder
-// speaks and that no library has to be opened for.
+// Views of numbers in foreign memory, and the device of a model: plain types for all folders, which
+// need no library.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ inline int64_t bytes_of(Precision precision)
   return precision == Precision::FLOAT32 ? 4 : 8;
 }
 
-/// (n, width) numbers on the host, row after row. `data` may be null when there are none.
+/// (n, width) numbers on the host, row after row. `data` may be null if there are none.
 struct Rows {
   void *data = nullptr;
   int64_t n = 0, width = 0;
@@ -41,7 +41,7 @@ template <typename Callable> void with_numbers(const Rows &rows, Callable callab
   else callable(static_cast<double *>(rows.data));
 }
 
-/// Where a model computes.
+/// The device on which a model computes.
 struct Device {
   enum class Kind { CPU, CUDA };
   Kind kind = Kind::CPU;

@@ -1,5 +1,5 @@
-// Eight bytes at a time ("slicing by 8", Kounavis and Berry 2008): about 1.5 GB/s, so that large
-// archives still open at once.
+// Eight bytes at a time ("slicing by 8", Kounavis and Berry 2008): about 1.5 GB/s, so that even
+// large archives open without delay.
 
 #include "crc32.h"
 

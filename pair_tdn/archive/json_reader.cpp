@@ -1,4 +1,4 @@
-// Recursive descent over RFC 8259, without surrogate pairs joined: labels hold short plain text.
+// Recursive descent over RFC 8259 that does not join surrogate pairs: labels hold short plain text.
 
 #include "json_reader.h"
 
@@ -97,7 +97,7 @@ class Parser {
     const char *digit = begin != end && *begin == '-' ? begin + 1 : begin;
     if (digit == end || *digit < '0' || *digit > '9') fail("expected a value");    // no nan, no inf
     double value = 0;
-    const auto [rest, failure] = std::from_chars(begin, end, value);    // in no locale
+    const auto [rest, failure] = std::from_chars(begin, end, value);    // independent of the locale
     if (failure != std::errc{}) fail("number out of range");
     at_ += static_cast<size_t>(rest - begin);
     return {value};

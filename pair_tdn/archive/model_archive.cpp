@@ -1,4 +1,4 @@
-// The only place that opens archives.
+// All archives are opened here.
 
 #include "model_archive.h"
 
@@ -14,7 +14,7 @@ namespace tdn {
 
 namespace {
 
-/// Every record verified, before any of them is used.
+/// Verifies every record before any of them is used.
 ZipReader read_records(const std::string &bytes, const std::string &file)
 {
   if (!ZipReader::has_signature(bytes))
@@ -28,7 +28,7 @@ ZipReader read_records(const std::string &bytes, const std::string &file)
   }
 }
 
-/// A file of torch without a label: one of training, or another program's.
+/// A torch file without a label: a training checkpoint, or a file of another program.
 [[noreturn]] void refuse_other_file(const ZipReader &records, const std::string &file)
 {
   // The first key of a checkpoint's dictionary, as protocol 2 pickles a string.
@@ -38,7 +38,7 @@ ZipReader read_records(const std::string &bytes, const std::string &file)
     const auto dot = file.rfind('.');
     const auto slash = file.rfind('/');
     const bool has_suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash);
-    throw Error("model file '" + file + "' is a checkpoint of training: run `tdn deploy " + file +
+    throw Error("model file '" + file + "' is a training checkpoint: run `tdn deploy " + file +
                 " -o " + (has_suffix ? file.substr(0, dot) : file) +
                 ".tdn.pt` and name that archive instead");
   }
@@ -80,7 +80,7 @@ std::string ModelArchive::read_bytes(const std::string &path)
     throw Error("model file '" + path +
                 "' cannot be read or is empty: check its name and permissions");
   std::string bytes = std::move(out).str();
-  bytes.shrink_to_fit();    // a stream takes up to twice as much
+  bytes.shrink_to_fit();    // a stream allocates up to twice as much
   return bytes;
 }
 

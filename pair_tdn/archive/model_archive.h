@@ -24,12 +24,12 @@ class TDN_EXPORT ModelArchive {
   const std::string &file() const { return file_; }
   double memory_usage() const { return static_cast<double>(bytes_->capacity()); }
 
-  /// Whether the fused engine can read its weights here; those of format 1 are a method of the
+  /// Whether the fused engine can read its weights here; in format 1 they are a method of the
   /// module.
   bool has_weights() const { return !metadata_.weights_sha256.empty(); }
   NamedArrays weights() const;
 
-  /// The whole file: a TorchScript file too.
+  /// The whole file, which is also a TorchScript file.
   const std::shared_ptr<const std::string> &bytes() const { return bytes_; }
 
  private:

@@ -1,4 +1,4 @@
-// The validated label of a model archive: a constructed one is complete and consistent.
+// The validated label of a model archive; once constructed, it is complete and consistent.
 #pragma once
 
 #include "errors.h"
@@ -25,7 +25,7 @@ struct TDN_EXPORT ModelMetadata {
   std::vector<std::string> force_kinds;    ///< "gradient", "direct"; the first is the default
   bool smooth_cutoff;
   /// Shortest distance in the training data of each ordered pair of species, n_elements^2,
-  /// angstrom; the cutoff where the data have no such pair, 0 where nothing is known.
+  /// angstrom; the cutoff if the data have no such pair, 0 if nothing is known.
   std::vector<double> min_distances;
   std::string weights_sha256;               ///< of the record of weights; "" without one
   std::vector<std::string> weight_names;    ///< sorted
@@ -36,7 +36,7 @@ struct TDN_EXPORT ModelMetadata {
   int n_elements() const { return static_cast<int>(elements.size()); }
   bool knows_distances() const { return min_distances.front() > 0.0; }
   bool has_force_kind(const std::string &kind) const;
-  /// Index of a chemical symbol, -1 when the model does not know it.
+  /// Index of a chemical symbol, -1 if the model does not know it.
   int species_of(const std::string &element) const;
 };
 

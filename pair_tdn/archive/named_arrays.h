@@ -1,5 +1,4 @@
-// Weights by name, as an archive holds them: plain float64 arrays that no library has to be opened
-// for.
+// Weights by name, as in an archive: plain float64 arrays that need no library.
 #pragma once
 
 #include <cstddef>

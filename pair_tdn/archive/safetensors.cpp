@@ -20,7 +20,7 @@ class Entry {
   Entry(const std::string &name, const json::Value &value, std::string_view data) : name_(name)
   {
     const auto *fields = value.get_if<json::Object>();
-    if (!fields) refuse("is no object");
+    if (!fields) refuse("is not an object");
     shape_ = counts(*fields, "shape");
     const auto offsets = counts(*fields, "data_offsets");
     const auto dtype = fields->find("dtype");
@@ -31,7 +31,7 @@ class Entry {
     for (const auto n : shape_) bytes *= static_cast<double>(n);
     if (offsets.size() != 2 || offsets[1] > static_cast<int64_t>(data.size()) ||
         offsets[0] > offsets[1] || static_cast<double>(offsets[1] - offsets[0]) != bytes)
-      refuse("does not lie in the data as its shape says");
+      refuse("has offsets that do not fit its shape or the data");
     data_ = data.substr(static_cast<size_t>(offsets[0]), static_cast<size_t>(bytes));
   }
 
@@ -62,12 +62,12 @@ class Entry {
   {
     const auto hit = fields.find(name);
     const auto *items = hit == fields.end() ? nullptr : hit->second.get_if<json::Array>();
-    if (!items) refuse("has no shape or no place");
+    if (!items) refuse("has no shape or no offsets");
     std::vector<int64_t> out;
     for (const auto &item : *items) {
       const double *value = item.get_if<double>();
       if (!value || !(*value >= 0 && *value <= MOST_BYTES) || *value != std::floor(*value))
-        refuse("has a shape or a place that is no list of counts");
+        refuse("has a shape or offsets that are not lists of counts");
       out.push_back(static_cast<int64_t>(*value));
     }
     return out;
@@ -76,14 +76,14 @@ class Entry {
   template <typename From> void copy(std::vector<double> &values) const
   {
     for (size_t k = 0; k < values.size(); ++k) {
-      From value;    // the data may stand anywhere
+      From value;    // the data need not be aligned
       std::memcpy(&value, data_.data() + k * sizeof(From), sizeof(From));
       values[k] = static_cast<double>(value);
     }
   }
 };
 
-/// The header's text; what follows it is the data.
+/// The header's text; the data follow it.
 std::string_view header_of(std::string_view record)
 {
   if (record.size() < LENGTH) throw Error("the weights are shorter than their header says");
@@ -101,7 +101,7 @@ NamedArrays read_safetensors(std::string_view record)
   const auto data = record.substr(LENGTH + header.size());
   const auto parsed = json::parse(std::string(header));
   const auto *entries = parsed.get_if<json::Object>();
-  if (!entries) throw Error("the header of the weights is no object");
+  if (!entries) throw Error("the header of the weights is not an object");
   NamedArrays arrays;
   size_t n_bytes = 0;
   for (const auto &[name, value] : *entries) {

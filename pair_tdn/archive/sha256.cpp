@@ -51,7 +51,7 @@ void add_block(State &state, const unsigned char *block)
   for (size_t k = 0; k < state.size(); ++k) state[k] += sums[k];
 }
 
-/// What does not fill a block, a one bit, zeros, and the number of bits.
+/// The rest that does not fill a block, a one bit, zeros, and the number of bits.
 std::string ending(std::string_view bytes)
 {
   std::string out(bytes.substr(bytes.size() / BLOCK * BLOCK));

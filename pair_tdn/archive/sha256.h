@@ -1,5 +1,5 @@
-// The hash that ties the weights of an archive to its label. SHA-256, because Python's hashlib has
-// it and a person can compare it with other tools; C++ has none without a library.
+// The hash that ties the weights of an archive to its label. SHA-256, because Python's hashlib and
+// common tools compute it; C++ needs a library for any hash.
 #pragma once
 
 #include "errors.h"

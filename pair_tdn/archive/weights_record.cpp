@@ -12,7 +12,7 @@ namespace tdn {
 
 namespace {
 
-/// Archives of format 1 may lack them, which means what there was before these options.
+/// Archives of format 1 may lack these, which means the behavior before the options existed.
 constexpr const char *OPTIONAL_BEFORE[] = {"norm_divides", "sigmoid_attention"};
 
 [[noreturn]] void refuse(const std::string &file, const std::string &cause)
@@ -33,7 +33,7 @@ void verify_weights(const ZipReader &records, const ModelMetadata &metadata,
   if (metadata.format_version < 2) return;
   const auto *record = find_weights(records);
   if ((record ? sha256(*record) : "") != metadata.weights_sha256)
-    refuse(file, "has weights that are not those its label was written for: copy it again or "
+    refuse(file, "has weights other than those its label was written for: copy it again or "
                  "deploy the model again");
   for (const auto &name : metadata.weight_names)
     if (!schema::is_weight(name))

@@ -11,12 +11,12 @@
 
 namespace tdn {
 
-/// The record is the one that the label was written for, and this version knows every name in it.
+/// Checks that the label was written for this record, and that this version knows every name in it.
 /// Throws tdn::Error that names `file`.
 TDN_EXPORT void verify_weights(const ZipReader &records, const ModelMetadata &metadata,
                                const std::string &file);
 
-/// The weights of an archive that has them; throws tdn::Error when they are not those of the label.
+/// The weights of an archive that has them; throws tdn::Error if they are not those of the label.
 TDN_EXPORT NamedArrays read_weights(const ZipReader &records, const ModelMetadata &metadata,
                                     const std::string &file);
 

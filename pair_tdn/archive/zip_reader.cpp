@@ -24,7 +24,7 @@ constexpr size_t LOCATOR_64_SIZE = 20;
 /// Flags that change nothing here: sizes follow the data, names are UTF-8.
 constexpr uint64_t HAS_DESCRIPTOR = 8, UTF8_NAME = 0x800;
 
-/// Little-endian numbers at places that must lie within the bytes.
+/// Little-endian numbers at offsets that must be within the bytes.
 class Bytes {
  public:
   explicit Bytes(std::string_view all) : all_(all) {}
@@ -33,7 +33,7 @@ class Bytes {
 
   std::string_view part(uint64_t at, uint64_t size) const
   {
-    if (at > all_.size() || size > all_.size() - at) throw Error("a part lies outside of the file");
+    if (at > all_.size() || size > all_.size() - at) throw Error("a part is outside of the file");
     return all_.substr(at, size);
   }
 
@@ -70,7 +70,7 @@ struct Entry {
 
 struct Directory {
   uint64_t n_entries, size, offset;
-  uint64_t end;    ///< first byte behind it
+  uint64_t end;    ///< first byte after it
 };
 
 Directory find_directory(const Bytes &bytes)
@@ -99,7 +99,7 @@ Directory find_directory(const Bytes &bytes)
   return large;
 }
 
-/// Sizes and offset beyond 4 GB stand in the extra field 1, only those that did not fit.
+/// Sizes and offsets that did not fit because they exceed 4 GB are in the extra field 1.
 void widen(Entry &entry, std::string_view extra)
 {
   const Bytes fields(extra);
@@ -117,7 +117,7 @@ void widen(Entry &entry, std::string_view extra)
   }
 }
 
-/// Reads the entry at `at` and moves behind it.
+/// Reads the entry at `at` and advances past it.
 Entry read_entry(const Bytes &bytes, uint64_t &at)
 {
   bytes.expect(at, CENTRAL, "an entry of the directory");
@@ -153,19 +153,19 @@ std::vector<Entry> read_directory(const Bytes &bytes, const Directory &directory
   return entries;
 }
 
-/// What stands behind the data when the header was written before the sizes were known.
+/// What follows the data if the header was written before the sizes were known.
 uint64_t descriptor_size(const Bytes &bytes, const Entry &entry, uint64_t at, uint64_t next)
 {
-  if (at == next) return 0;    // torch writes none behind an empty record
+  if (at == next) return 0;    // torch writes none after an empty record
   const int width = next - at == 24 ? 8 : 4;
-  bytes.expect(at, DESCRIPTOR, "the sizes behind a record");
+  bytes.expect(at, DESCRIPTOR, "the sizes after a record");
   if (bytes.number(at + 4, 4) != entry.crc || bytes.number(at + 8, width) != entry.stored_size ||
       bytes.number(at + 8 + static_cast<uint64_t>(width), width) != entry.size)
-    entry.refuse("has other sizes behind it than in the directory");
+    entry.refuse("has other sizes after it than in the directory");
   return 8 + 2 * static_cast<uint64_t>(width);
 }
 
-/// The header in front of a record says what the directory says, or leaves it open.
+/// The header before a record agrees with the directory, or leaves the sizes open.
 void check_header(const Bytes &bytes, const Entry &entry)
 {
   const uint64_t at = entry.offset;
@@ -196,7 +196,7 @@ std::string_view read_record(const Bytes &bytes, const Entry &entry, uint64_t ne
   return content;
 }
 
-/// torch finds names whatever their case, so two that differ in nothing else are one.
+/// torch ignores the case of names, so names that differ only in case are the same.
 std::string lower(std::string text)
 {
   for (char &c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -222,7 +222,7 @@ ZipReader::ZipReader(std::string_view archive)
     const auto &entry = entries[k];
     const uint64_t next = k + 1 < entries.size() ? entries[k + 1].offset : directory.offset;
     if (!entry.name.starts_with(folder)) entry.refuse("is not in the folder of the others");
-    if (!seen.insert(lower(entry.name)).second) entry.refuse("is there twice");
+    if (!seen.insert(lower(entry.name)).second) entry.refuse("occurs twice");
     const auto content = read_record(bytes, entry, next);
     if (entry.is_compressed()) compressed_ = printable(entry.name);
     else records_[entry.name.substr(folder.size())] = content;

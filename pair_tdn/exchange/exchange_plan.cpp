@@ -1,6 +1,6 @@
-// Owners do not know who reads them. They learn it by the non-blocking consensus of Hoefler,
-// Siebert and Lumsdaine (PPoPP 2010): requests are sent synchronously, a barrier that starts when a
-// rank's own requests have arrived ends when everybody's have.
+// Owners do not know who reads their rows. They learn it by the non-blocking consensus of Hoefler,
+// Siebert and Lumsdaine (PPoPP 2010): requests are sent synchronously, and a barrier that a rank
+// enters when its own requests have arrived ends when everybody's have.
 
 #include "exchange_plan.h"
 
@@ -11,10 +11,10 @@ namespace tdn {
 
 namespace {
 
-// Two tags in turn: nobody can be more than one round ahead.
+// Two alternating tags suffice: no rank can be more than one round ahead.
 constexpr int TAG_REQUEST[2] = {0, 1};
 
-/// Receives one request if one is waiting.
+/// Receives a request if one is waiting.
 bool receive_request(MPI_Comm comm, int tag,
                      std::vector<std::pair<int, std::vector<int>>> &requests)
 {
@@ -70,7 +70,7 @@ void ExchangePlan::swap_requests(MPI_Comm comm, const std::vector<RemoteRow> &wa
   set_targets(std::move(requests));
 }
 
-/// The order of arrival must not decide the order of sums.
+/// The order of arrival must not determine the order of sums.
 void ExchangePlan::set_targets(std::vector<std::pair<int, std::vector<int>>> requests)
 {
   std::sort(requests.begin(), requests.end());

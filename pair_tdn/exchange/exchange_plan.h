@@ -20,22 +20,22 @@ struct Partner {
   int64_t begin, count;
 };
 
-/// Built when neighbor lists are, used in every layer of every step until the next time.
+/// Built together with the neighbor lists, used in every layer of every step until the next one.
 class ExchangePlan {
  public:
   ExchangePlan() = default;
 
-  /// Tells the owners what this rank reads and learns what others read of it. Collective on `comm`,
-  /// with messages between partners only: nothing of the size of `comm` is sent or stored.
-  /// `wanted` is sorted and names no row twice, none of this rank. `round` counts the plans made on
+  /// Tells the owners what this rank reads, and learns which of its rows others read. Collective on
+  /// `comm`, with messages between partners only: nothing of the size of `comm` is sent or stored.
+  /// `wanted` is sorted, without duplicates and rows of this rank. `round` counts the plans made on
   /// `comm`: a rank that has finished may already be at its next plan while others still listen.
   ExchangePlan(MPI_Comm comm, const std::vector<RemoteRow> &wanted, int round);
 
-  /// Ranks that rows come from, ascending; entries of `wanted`.
+  /// Ranks from which rows come, ascending; entries of `wanted`.
   const std::vector<Partner> &sources() const { return sources_; }
-  /// Ranks that rows go to, ascending; entries of `sent_rows`.
+  /// Ranks to which rows go, ascending; entries of `sent_rows`.
   const std::vector<Partner> &targets() const { return targets_; }
-  /// Owned rows to be sent, in the order in which each target wants them.
+  /// Owned rows to send, in the order in which each target expects them.
   const std::vector<int64_t> &sent_rows() const { return sent_rows_; }
   int64_t n_received() const { return n_received_; }
   int64_t n_sent() const { return static_cast<int64_t>(sent_rows_.size()); }

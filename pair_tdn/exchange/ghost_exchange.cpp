@@ -1,5 +1,5 @@
-// Messages hold whole rows. Those of other ranks start and end where they belong; owned rows, which
-// several may want, are packed.
+// Messages hold whole rows. Rows of other ranks are sent and received in place; owned rows, which
+// several ranks may read, are packed.
 
 #include "ghost_exchange.h"
 
@@ -13,7 +13,7 @@ namespace {
 
 constexpr int TAG_FORWARD = 2, TAG_ADJOINT = 3;
 
-/// Adds the time of its life to a sum.
+/// Adds its lifetime to a sum.
 class Stopwatch {
  public:
   explicit Stopwatch(double &sum) : sum_(sum), begin_(MPI_Wtime()) {}
@@ -24,7 +24,7 @@ class Stopwatch {
   double begin_;
 };
 
-/// MPI type of one row, so that the counts of messages are numbers of rows and stay within an int.
+/// MPI type of one row, so that message counts are numbers of rows and fit into an int.
 class RowType {
  public:
   explicit RowType(int64_t bytes)
@@ -67,7 +67,7 @@ int64_t GhostExchange::bytes_per_number(Precision precision) const
   return wire_ == Wire::BFLOAT16 ? static_cast<int64_t>(sizeof(uint16_t)) : bytes_of(precision);
 }
 
-/// Room for `n` rows like those given; it is kept, since every layer of every step needs it.
+/// Space for `n` rows like the given ones; kept, since every layer of every step needs it.
 Rows GhostExchange::packed(int64_t n, const Rows &like)
 {
   packed_.resize(std::max(packed_.size(), static_cast<size_t>(n * like.row_bytes())));

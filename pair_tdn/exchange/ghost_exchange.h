@@ -7,11 +7,11 @@
 
 namespace tdn {
 
-/// Rows [0, n_owned) are this rank's atoms; the rows it reads of others follow, sorted by owner.
-/// The messages of a partner arrive where they belong, so nothing is unpacked.
+/// Rows [0, n_owned) are this rank's atoms; the rows that it reads from others follow, by owner.
+/// The messages of a partner are received in place, so nothing is unpacked.
 class GhostExchange : public FeatureExchange {
  public:
-  /// Collective: works on a duplicate of `world`, whose messages nobody else can take.
+  /// Collective: works on a duplicate of `world`, so that nobody else can receive its messages.
   explicit GhostExchange(MPI_Comm world);
   ~GhostExchange() override;
   GhostExchange(const GhostExchange &) = delete;
@@ -28,7 +28,7 @@ class GhostExchange : public FeatureExchange {
   const std::vector<int64_t> &shared_rows() const override { return shared_rows_; }
 
   const ExchangePlan &plan() const { return plan_; }
-  /// Bytes of one number on its way.
+  /// Bytes of one number in a message.
   int64_t bytes_per_number(Precision precision) const;
 
   /// Since the last reset.
@@ -36,8 +36,8 @@ class GhostExchange : public FeatureExchange {
     int64_t exchanges = 0;         ///< calls of forward and adjoint
     int64_t messages = 0;          ///< sent by this rank
     int64_t bytes = 0;             ///< in them
-    double seconds = 0;            ///< packing, messages and adding up
-    double seconds_waiting = 0;    ///< of these, for messages to arrive
+    double seconds = 0;            ///< packing, messages and summation
+    double seconds_waiting = 0;    ///< of these, waiting for messages
   };
   const Statistics &statistics() const { return statistics_; }
   void reset_statistics() { statistics_ = {}; }

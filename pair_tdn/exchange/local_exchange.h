@@ -10,7 +10,7 @@ namespace tdn {
 class TDN_EXPORT LocalExchange : public FeatureExchange {
  public:
   explicit LocalExchange(int64_t n_owned) : n_owned_(n_owned) {}
-  /// Throws tdn::Error when the map is none.
+  /// Throws tdn::Error if it is not such a map.
   LocalExchange(int64_t n_owned, const std::vector<int64_t> &map);
 
   int64_t n_owned() const override { return n_owned_; }

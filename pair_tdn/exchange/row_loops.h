@@ -1,4 +1,4 @@
-// Rows by index: what exchanges do to the numbers that they carry.
+// Gather and scatter of rows by index.
 #pragma once
 
 #include "views.h"

@@ -1,4 +1,4 @@
-// Numbers as they are on their way between ranks.
+// Precision of numbers in messages between ranks.
 #pragma once
 
 #include "views.h"
@@ -11,7 +11,7 @@ namespace tdn {
 /// As the model computes them, or rounded to 8 bits of mantissa.
 enum class Wire { MODEL, BFLOAT16 };
 
-/// The nearest, and of two that are as near the one whose last bit is 0.
+/// Rounds to nearest, ties to even.
 inline uint16_t to_bfloat16(float value)
 {
   if (std::isnan(value)) return 0x7fc0;

@@ -1,4 +1,4 @@
-// Distances are taken in double precision; only the finished vectors are rounded to the model's
+// Distances are computed in double precision; only the final vectors are rounded to the model's
 // precision.
 
 #include "neighbor_graph.h"
@@ -33,7 +33,7 @@ void NeighborGraph::clear()
   std::fill(closest_.begin(), closest_.end(), AtomPair{});
 }
 
-/// A fifth more than is needed, so that a few more edges in a later step move nothing.
+/// Reserves a fifth more than needed, so that a few more edges in a later step do not reallocate.
 void NeighborGraph::reserve(size_t n_edges)
 {
   if (n_edges <= buffers_.neighbor.capacity()) return;

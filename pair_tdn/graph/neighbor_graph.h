@@ -11,7 +11,7 @@
 
 namespace tdn {
 
-/// What an MD program offers; nothing is owned. Atoms are numbered owned first, then ghosts.
+/// Views of an MD program's arrays. Atoms are numbered owned first, then ghosts.
 struct NeighborView {
   const double *const *positions;    ///< engine length units
   const int *ilist;                  ///< owned atoms that take part, one per row of the model
@@ -56,13 +56,13 @@ class TDN_EXPORT OutOfReachError : public AtomPairError {
   }
 };
 
-/// Two atoms and their distance; nothing when no pair was seen.
+/// Two atoms and their distance; the initial value means no pair.
 struct AtomPair {
   double squared = std::numeric_limits<double>::infinity();    ///< engine length units
   std::array<int, 2> atoms{-1, -1};                            ///< engine's indices
 };
 
-/// Edges i -> j with r_ij = r_j - r_i. Buffers are kept from step to step; a `view()` of them is
+/// Edges i -> j with r_ij = r_j - r_i. Buffers are kept between steps; a `view()` of them is
 /// valid until the next `build`.
 class TDN_EXPORT NeighborGraph {
  public:
@@ -73,7 +73,7 @@ class TDN_EXPORT NeighborGraph {
   /// Throws AtomPairError.
   void build(const NeighborView &view);
 
-  /// What an evaluation reads; nothing is owned, and a pointer to nothing may be null.
+  /// Input of an evaluation as views; pointers to empty arrays may be null.
   struct View {
     int64_t n_owned = 0, n_edges = 0;
     const int64_t *species = nullptr;       ///< (n_owned)
@@ -84,7 +84,7 @@ class TDN_EXPORT NeighborGraph {
     const void *vectors = nullptr;               ///< (n_edges, 3) angstrom
     Precision precision = Precision::FLOAT64;    ///< of the vectors
   };
-  /// What a view points to, but for the vectors.
+  /// The buffers of a view, except the vectors.
   struct TDN_EXPORT Buffers {
     std::vector<int64_t> species, first_edge{0};
     std::vector<int32_t> neighbor, pair;
@@ -99,10 +99,10 @@ class TDN_EXPORT NeighborGraph {
   /// Edges of a center: first_edge(row) .. first_edge(row + 1) - 1.
   int64_t first_edge(int64_t row) const { return buffers_.first_edge[row]; }
   int64_t row_of_edge(int64_t edge) const;
-  /// Engine's index of a center and of an edge's neighbor, which may be a ghost.
+  /// The MD engine's index of a center, and of an edge's neighbor, which may be a ghost.
   int center_atom(int64_t row) const { return center_atom_[row]; }
   int neighbor_atom(int64_t edge) const { return neighbor_atom_[edge]; }
-  /// r_j - r_i, angstrom, with the digits of the model's precision.
+  /// r_j - r_i, angstrom, rounded to the model's precision.
   std::array<double, 3> vector(int64_t edge) const;
   /// The closest atoms of each ordered pair of species in the last build, n_elements^2.
   const std::vector<AtomPair> &closest() const { return closest_; }

@@ -1,5 +1,5 @@
-// Ghosts of ghosts: LAMMPS relays messages through atoms in between, so every atom has a place for
-// its owner, also those that no owned atom sees.
+// LAMMPS relays messages through ghosts in between, so every atom stores its owner, even atoms that
+// no owned atom sees.
 
 #include "ghost_rows.h"
 
@@ -36,7 +36,7 @@ void GhostRows::ask_owners()
   lmp_->comm->forward_comm(pair_, COMM_FORWARD);
 }
 
-/// Ghosts of other ranks within reach of an owned atom. The ghost shell has corners and, beside
+/// Ghosts of other ranks within reach of an owned atom. The ghost shell has corners and, with
 /// another pair style, may be thicker than this model's cutoff.
 std::vector<int> GhostRows::ghosts_in_reach(const LAMMPS_NS::NeighList &list, double reach) const
 {

@@ -1,4 +1,4 @@
-// A process among those of its machine, which share its memory and GPUs.
+// The number of a process among those of its machine, which share its memory and GPUs.
 #pragma once
 
 #include <mpi.h>
@@ -8,12 +8,12 @@
 
 namespace tdn {
 
-/// Launchers tell it in the environment. The communicator is asked otherwise: it may be one of
-/// several partitions of a machine, whose first ranks would all take the same GPU.
+/// Read from the launcher's environment variables. The communicator is only the fallback: it may be
+/// one of several partitions of a machine, whose first ranks would all take the same GPU.
 struct NodeRank {
   int rank = -1, size = -1;
 
-  /// Collective on `world` where the launcher says nothing.
+  /// Collective on `world` if the launcher sets no variables.
   explicit NodeRank(MPI_Comm world)
   {
     static constexpr const char *NAMES[][2] = {
@@ -25,7 +25,7 @@ struct NodeRank {
     if (rank < 0) split(world);
   }
 
-  /// Processes that share one of `n_devices`.
+  /// Number of processes that share one of `n_devices`.
   int sharing(int n_devices) const { return (size + n_devices - 1) / n_devices; }
 
  private:

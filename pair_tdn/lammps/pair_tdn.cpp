@@ -1,6 +1,6 @@
 /* ----------------------------------------------------------------------
-   pair_style tdn: settings and models. What follows before a run is in
-   pair_tdn_init.cpp, what happens in a step in pair_tdn_compute.cpp.
+   pair_style tdn: settings and models. The setup of a run is in
+   pair_tdn_init.cpp, the work of a step in pair_tdn_compute.cpp.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -22,8 +22,8 @@
 
 using namespace LAMMPS_NS;
 
-/* large tensors come and go in every step: let malloc keep their pages instead of asking the
-   system for zeroed ones each time, which cost up to half of the CPU time of a step */
+/* every step allocates and frees large tensors: let malloc keep their pages instead of requesting
+   zeroed ones from the system each time, which cost up to half of the CPU time of a step */
 
 static void keep_freed_pages()
 {
@@ -31,7 +31,7 @@ static void keep_freed_pages()
   static bool done = false;
   if (done) return;
   done = true;
-  // Some versions refuse thresholds above half of their heaps.
+  // Some versions of glibc refuse thresholds above half of their heaps.
   if (!mallopt(M_MMAP_THRESHOLD, 1 << 30)) mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 64 << 20);
@@ -74,7 +74,7 @@ void PairTDN::settings(int narg, char **arg)
   impl->evaluators.clear();    // device, precision or forces may have changed
 }
 
-/* names of models come before elements, which have neither point nor slash */
+/* file names of models come before elements, which have neither dot nor slash */
 
 static int count_models(int narg, char **arg)
 {
@@ -83,7 +83,7 @@ static int count_models(int narg, char **arg)
   return n;
 }
 
-/* species of the elements named, in the model's order; check_elements() has seen them */
+/* species of the named elements, in the model's order; check_elements() has checked them */
 
 static std::vector<int> species_of(const tdn::ModelMetadata &model, int n, char **symbols)
 {
@@ -96,7 +96,7 @@ static std::vector<int> species_of(const tdn::ModelMetadata &model, int n, char 
 }
 
 /* pair_coeff * * file.tdn.pt [more.tdn.pt ...] El1 El2 ...
-   nothing changes before all of it is known to work: an error may be caught, in Python */
+   nothing changes before everything is known to work, since Python may catch an error */
 
 void PairTDN::coeff(int narg, char **arg)
 {
@@ -130,7 +130,7 @@ void PairTDN::allocate()
   map = new int[n];    // freed by the base class
 }
 
-/* same text on every rank */
+/* the same text on every rank */
 
 static void broadcast(std::string &text, MPI_Comm world)
 {
@@ -163,7 +163,7 @@ tdn::ModelArchive PairTDN::read_archive(const char *name)
   return std::move(*archive);
 }
 
-/* every name is an element of the model, or NULL where another style may take over */
+/* every name is an element of the model, or NULL if another style may handle the type */
 
 void PairTDN::check_elements(const tdn::ModelArchive &archive, int n, char **names)
 {
@@ -259,7 +259,7 @@ void PairTDN::load_models(const std::vector<tdn::ModelArchive> &archives,
   m.exchange.set_wire(m.options.wire_kind());
 }
 
-/* what runs, and what the user should know about it */
+/* log what runs, and warnings about it */
 
 void PairTDN::announce()
 {

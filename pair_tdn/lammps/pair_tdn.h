@@ -1,6 +1,6 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   pair_style tdn: Tensor Decomposition Network on one ghost
-   shell of one cutoff with an exchange of node features between layers.
+   pair_style tdn: Tensor Decomposition Network with a ghost shell
+   of one cutoff and an exchange of node features between layers.
 ------------------------------------------------------------------------- */
 
 #ifndef LMP_PAIR_TDN_H
@@ -69,7 +69,7 @@ class PairTDN : public Pair {
   void tally_energy(const Results &);
   void tally_virial(const Results &);
 
-  // what neighbor lists must hold: pair_tdn_lists.cpp
+  // pairs missing from neighbor lists: pair_tdn_lists.cpp
   void check_lists();
   bool is_given(int) const;
   bool is_of_model(int) const;
@@ -89,14 +89,14 @@ class PairTDN : public Pair {
   void evaluate_ensemble(Results &);
   void tally_deviation(const std::vector<Results> &);
 
-  // what must not go on unnoticed: pair_tdn_watch.cpp
+  // checks during a run: pair_tdn_watch.cpp
   void check_types();
   void check_finite(const Results &);
   void watch_rebuild();
   void note_closest_pair();
   void warn_of_closest_pair();
 
-  // what a run needs and took: pair_tdn_report.cpp
+  // cost of a run: pair_tdn_report.cpp
   void estimate_cost();
   void check_memory();
   void print_plan();

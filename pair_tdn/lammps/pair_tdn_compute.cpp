@@ -1,6 +1,6 @@
 /* ----------------------------------------------------------------------
-   pair_style tdn within a step: lists in, forces and tallies out. The model
-   itself is run by tdn::Evaluator.
+   pair_style tdn within a step: from neighbor lists to forces and tallies.
+   tdn::Evaluator runs the model.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -16,7 +16,7 @@ using namespace LAMMPS_NS;
 static constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};
 static constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
 
-/* called in every step; collective, with no atoms too */
+/* called in every step; collective, even without atoms */
 
 void PairTDN::compute(int eflag, int vflag)
 {
@@ -54,7 +54,7 @@ void PairTDN::update_lists()
   if (rebuild) watch_rebuild();
 }
 
-/* types are read in every step: commands like fix sgcmc change them between rebuilds */
+/* types are read in every step: fixes such as sgcmc change them between rebuilds */
 
 void PairTDN::build_graph()
 {
@@ -84,7 +84,7 @@ void PairTDN::build_graph()
   }
 }
 
-/* energies and forces by one of the models */
+/* energies and forces of one of the models */
 
 PairTDN::Results PairTDN::evaluate(size_t model)
 {
@@ -112,7 +112,8 @@ void PairTDN::remove_net_force(const tdn::Rows &forces)
   });
 }
 
-/* F_i = -dE/dr_i; the neighbor of an edge may be a ghost, whose force LAMMPS sends back */
+/* F_i = -dE/dr_i; the neighbor of an edge may be a ghost, whose force LAMMPS returns to its owner
+ */
 
 void PairTDN::add_forces(const Results &results, double **f)
 {
@@ -139,7 +140,7 @@ void PairTDN::add_forces(const Results &results, double **f)
     });
 }
 
-/* a correction of direct forces adds nothing to the energy, which they have already given */
+/* a correction of direct forces adds no energy: the direct forces have already added it */
 
 void PairTDN::tally_energy(const Results &results)
 {
@@ -152,9 +153,9 @@ void PairTDN::tally_energy(const Results &results)
   }
 }
 
-/* W = -sum r_ij (x) dE/dr_ij. The whole of an edge is given to its neighbor j, whose motion does
-   the work r_ij (dE/dr_ij . v_j) on the center's energy: with atom energies that depend on the
-   edges of their own center only, compute heat/flux with these virials is exact (Fan et al.,
+/* W = -sum r_ij (x) dE/dr_ij. The whole virial of an edge is given to its neighbor j, whose motion
+   does the work r_ij (dE/dr_ij . v_j) on the center's energy: if atom energies depend only on the
+   edges of their own center, compute heat/flux with these virials is exact (Fan et al.,
    Phys. Rev. B 92, 094301). With more hops no division among atoms is */
 
 void PairTDN::tally_virial(const Results &results)

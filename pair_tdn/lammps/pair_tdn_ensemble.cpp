@@ -1,6 +1,6 @@
 /* ----------------------------------------------------------------------
-   pair_style tdn with several models: their mean, and by how much their
-   forces differ. Edges and the plan of messages are shared.
+   pair_style tdn with several models: their mean, and the deviation of their
+   forces. Edges and the plan of messages are shared.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -48,7 +48,7 @@ void PairTDN::evaluate_ensemble(Results &results)
   if (!forces.empty()) results.direct_forces = mean_of(forces, impl->mean_direct_forces);
 }
 
-/* deviation_i = sqrt( < |F_i - <F_i>|^2 > ), the mean being over the models; force units */
+/* deviation_i = sqrt( < |F_i - <F_i>|^2 > ), with means over the models; force units */
 
 void PairTDN::tally_deviation(const std::vector<Results> &all)
 {
@@ -89,7 +89,7 @@ void PairTDN::unpack_reverse_comm(int n, int *atoms, double *buffer)
     for (int k = 0; k < 3; k++) impl->member_forces[3 * atoms[i] + k] += *buffer++;
 }
 
-/* what other commands may read */
+/* values that other commands may read */
 
 void *PairTDN::extract(const char *name, int &dim)
 {

@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   What pair_style tdn holds of namespace tdn; shared by its source files.
+   Members of pair_style tdn from namespace tdn; shared by its source files.
 ------------------------------------------------------------------------- */
 
 #ifndef LMP_PAIR_TDN_IMPL_H
@@ -49,9 +49,9 @@ struct PairTDN::Impl {
   bool prepared = false;    // init_style() has seen these settings and this model
   bool stale = true;        // rows, plan and graph belong to another model or run
   bool warned_about_virial = false;
-  std::set<std::string> mass_warnings;    // what has been said
+  std::set<std::string> mass_warnings;    // warnings given so far
 
-  // by neigh_modify exclude, when the lists were built: no part of the model
+  // excluded by neigh_modify when the lists were built, so not part of the model
   std::vector<char> types_taken_out;    // indexed by LAMMPS type
   std::vector<char> atoms_taken_out;    // indexed by owned atom; empty on every rank or on none
 
@@ -61,22 +61,23 @@ struct PairTDN::Impl {
   // deviation of the forces of an ensemble
   std::vector<double> deviation;        // force units, by local index
   std::vector<double> member_forces;    // of one model, three numbers per owned or ghost atom
-  int deviation_flag = 0;               // set by fix pair in the steps in which it reads
-  bool deviation_read = false;          // somebody reads it,
-  bool deviation_triggered = false;     // and sets the flag before
+  int deviation_flag = 0;         // set by fix pair in the steps in which it reads the deviation
+  bool deviation_read = false;    // it is read at all,
+  bool deviation_triggered = false;    // and the reader sets the flag before
 
-  double extracted_cutoff = 0;    // LAMMPS units, what extract() points to
+  double extracted_cutoff = 0;    // LAMMPS units, target of the pointer from extract()
 
-  // atoms closer than any such pair of the training data: the farthest below since the last rebuild
+  // pair that was farthest below the shortest one of the training data, since the last rebuild
   struct ClosePair {
-    double share, distance, species, atoms[2], step;    // of the limit, angstrom, pair, IDs
+    double share, distance, species, atoms[2],
+        step;    // fraction of the limit, angstrom, pair, IDs
   };
   std::optional<ClosePair> closest;
   bool warned_about_distance = false;
 
   std::optional<tdn::EvaluationCost> cost;
-  double memory_limit = 0;       // bytes of this rank, 0 when unknown
-  double temporary_bytes = 0;    // most in an evaluation of this run, beside what is kept
+  double memory_limit = 0;       // bytes of this rank, 0 if unknown
+  double temporary_bytes = 0;    // most in an evaluation of this run, besides what is kept
   double seconds = 0;            // in compute(), in this run
   bool plan_printed = false;
 
@@ -94,9 +95,9 @@ struct PairTDN::Impl {
   double force_unit() const { return units.eV / units.angstrom; }
 };
 
-/* end all ranks from this one. Several ranks often fail in the same step: the lowest of them
-   speaks for all, since the others leave it the time to. Before LAMMPS aborts, what it has printed
-   must reach the screen: launchers drop the output of ranks that die */
+/* end all ranks from this one. Several ranks often fail in the same step: the others wait, so that
+   the lowest speaks for all. Before LAMMPS aborts, its output must reach the screen: launchers drop
+   the output of ranks that die */
 
 template <typename... Args>
 void PairTDN::fail_here(const std::string &file, int line, const std::string &format,

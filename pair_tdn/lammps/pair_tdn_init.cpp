@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   pair_style tdn before a run: what the simulation must be like.
+   pair_style tdn before a run: requirements on the simulation.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -51,7 +51,7 @@ void PairTDN::check_simulation()
 {
   if (force->newton_pair == 0)
     error->all(FLERR, "Pair style tdn: newton pair is off but forces on ghost atoms must be sent "
-                      "back: write newton on before the box is made");
+                      "back: write newton on before the box is created");
   if (atom->tag_enable == 0)
     error->all(FLERR, "Pair style tdn: atoms have no IDs: write atom_modify id yes");
   if (domain->dimension != 3)
@@ -66,7 +66,7 @@ void PairTDN::check_simulation()
 void PairTDN::check_communication()
 {
   const double cutoff = impl->cutoff();
-  // LAMMPS's own skin is a millimeter in units si
+  // LAMMPS's default skin is a millimeter in units si
   if (neighbor->skin > 10.0 * cutoff)
     error->all(
         FLERR,
@@ -87,7 +87,7 @@ bool PairTDN::corrected() const
   return utils::strmatch(update->integrate_style, "^respa");
 }
 
-/* forces that are no gradient fit some uses only */
+/* forces that are not a gradient suit only some uses */
 
 void PairTDN::check_direct_forces()
 {

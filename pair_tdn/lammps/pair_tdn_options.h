@@ -1,4 +1,4 @@
-// Keywords of `pair_style tdn`, and what a model's label says about them.
+// Keywords of `pair_style tdn`, and their checks against a model's label.
 #pragma once
 
 #include "archive/model_metadata.h"
@@ -12,7 +12,7 @@ namespace tdn {
 
 struct Options {
   Options() = default;
-  /// keyword value ...; throws tdn::Error for what is unknown or incomplete.
+  /// keyword value ...; throws tdn::Error for an unknown or incomplete keyword.
   explicit Options(const std::vector<std::string> &words);
 
   std::string device = "auto";        ///< auto, cpu or cuda
@@ -30,11 +30,11 @@ struct Options {
   Wire wire_kind() const { return wire == "bfloat16" ? Wire::BFLOAT16 : Wire::MODEL; }
   /// Bytes a rank may hold, 0 for auto.
   double memory_limit() const;
-  /// Throws tdn::Error when the model cannot give these forces.
+  /// Throws tdn::Error if the model does not have these forces.
   ForceKind force_kind(const ModelMetadata &model, const std::string &file) const;
 };
 
-/// What makes a model unfit for plain molecular dynamics, one phrase, empty when nothing does.
+/// What makes a model unsuitable for plain molecular dynamics, as a phrase; empty if nothing does.
 std::string weaknesses(const ModelMetadata &model);
 
 }    // namespace tdn

@@ -1,6 +1,5 @@
 /* ----------------------------------------------------------------------
-   What a run with pair_style tdn needs, known before it is spent, and what
-   it took.
+   Predicts what a run with pair_style tdn needs, and reports what it took.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -12,7 +11,8 @@
 
 using namespace LAMMPS_NS;
 
-/* small graphs with as many edges per atom as the simulation has; the same on every rank */
+/* evaluates small graphs with as many edges per atom as the simulation has; the same on every rank
+ */
 
 void PairTDN::estimate_cost()
 {
@@ -38,7 +38,7 @@ double PairTDN::Impl::predicted_bytes() const
   return cost->bytes(atoms, static_cast<double>(n_remote()), edges) + memory_usage();
 }
 
-/* before the memory is asked for: one sentence about the rank that lacks most */
+/* before memory is allocated: one sentence about the rank that lacks most */
 
 void PairTDN::check_memory()
 {
@@ -81,7 +81,7 @@ static std::string plan_lines(const std::vector<Quantity> &quantities, MPI_Comm 
   return text;
 }
 
-/* what the run will cost, in the words of the command `tdn plan` */
+/* predicted cost of the run, in the format of the command `tdn plan` */
 
 void PairTDN::print_plan()
 {
@@ -130,11 +130,11 @@ void PairTDN::finish()
   MPI_Reduce(mine, sum, 5, MPI_DOUBLE, MPI_SUM, 0, world);
   MPI_Reduce(&mine[1], &most, 1, MPI_DOUBLE, MPI_MAX, 0, world);
   if (comm->me != 0 || sum[0] == 0.0 || sum[2] == 0.0) return;
-  utils::logmesg(lmp,
-                 "Pair style tdn: peak memory {:.4g} KB per atom, {:.4g} MB on the rank with most; "
-                 "messages {:.3g} % of its time, {:.3g} % of it waiting for other ranks\n",
-                 sum[1] / sum[0] / 1e3, most / 1e6, 100.0 * sum[3] / sum[2],
-                 100.0 * sum[4] / sum[2]);
+  utils::logmesg(
+      lmp,
+      "Pair style tdn: peak memory {:.4g} KB per atom, {:.4g} MB on the rank with the most; "
+      "messages {:.3g} % of its time, {:.3g} % of it waiting for other ranks\n",
+      sum[1] / sum[0] / 1e3, most / 1e6, 100.0 * sum[3] / sum[2], 100.0 * sum[4] / sum[2]);
 }
 
 /* ---------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* ----------------------------------------------------------------------
-   special_bonds: LAMMPS leaves bonded neighbors out of its lists when both
-   of their weights are zero, unless a solver of long-range Coulomb forces
-   needs them.
+   special_bonds: LAMMPS leaves bonded neighbors out of its lists if both of
+   their weights are zero, unless a solver of long-range Coulomb forces needs
+   them.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -17,7 +17,7 @@ using namespace LAMMPS_NS;
 
 using Weights = std::array<double, 3>;    // of 1-2, 1-3 and 1-4 neighbors
 
-/* weights that change as little as can be, so that the other pair styles keep their energies */
+/* weights that change as little as possible, so that the other pair styles keep their energies */
 
 struct Remedy {
   Weights lj, coul;
@@ -36,7 +36,7 @@ struct Remedy {
       if (lj[k] != 0.0 || coul[k] != 0.0) continue;
       if (all_coul) lj[k] = 1.0;
       else if (!any_coul) coul[k] = 1.0;
-      else lj[k] = 1e-50;    // both weights are in use: as good as zero, but not zero
+      else lj[k] = 1e-50;    // both weights are in use: practically zero, but not zero
       if (others.empty()) lj[k] = 1.0;
     }
   }
@@ -55,7 +55,7 @@ static std::set<std::string> other_styles(Force &force)
 {
   std::set<std::string> names;
   if (!utils::strmatch(force.pair_style, "^hybrid")) return names;
-  // a pattern that matches the name of the hybrid style itself would find that and nothing else
+  // a pattern that matches the name of the hybrid style would find only the hybrid style
   for (const char *pattern : {"^[a-gi-z]", "^h[a-x]"})
     for (int k = 1; k < 100; k++) {
       Pair *style = force.pair_match(pattern, 0, k);

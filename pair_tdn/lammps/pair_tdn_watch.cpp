@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   What pair_style tdn must not let go on unnoticed.
+   Checks of pair_style tdn during a run.
 ------------------------------------------------------------------------- */
 
 #include "pair_tdn_impl.h"
@@ -14,7 +14,7 @@
 
 using namespace LAMMPS_NS;
 
-/* with NULL a changed type can change who takes part, which only new lists can follow */
+/* with NULL a changed type can move an atom into or out of the model, which needs new lists */
 
 void PairTDN::check_types()
 {
@@ -31,7 +31,7 @@ void PairTDN::check_types()
   }
 }
 
-/* index of the first number that is none, -1 when all are */
+/* index of the first number that is not finite, -1 if all are finite */
 
 static int64_t first_not_finite(const std::optional<tdn::Rows> &rows)
 {
@@ -44,7 +44,7 @@ static int64_t first_not_finite(const std::optional<tdn::Rows> &rows)
   return found;
 }
 
-/* a number that is none must not travel on silently */
+/* a number that is not finite must not spread silently */
 
 void PairTDN::check_finite(const Results &results)
 {
@@ -97,7 +97,8 @@ void PairTDN::note_closest_pair()
   }
 }
 
-/* one warning, of the pair of all ranks that was farthest below its limit since the last rebuild */
+/* one warning, about the pair of all ranks that was farthest below its limit since the last rebuild
+ */
 
 void PairTDN::warn_of_closest_pair()
 {
@@ -118,7 +119,7 @@ void PairTDN::warn_of_closest_pair()
   error->warning(FLERR,
                  "Pair style tdn: atoms {:.0f} and {:.0f} ({} and {}) are {:.4g} angstrom apart at "
                  "step {:.0f}, closer than any such pair of the training data ({:.4g}): the model "
-                 "extrapolates, so check the structure (this is said once)",
+                 "extrapolates, so check the structure (this warning appears once)",
                  pair.atoms[0], pair.atoms[1], model.elements[species.quot],
                  model.elements[species.rem], pair.distance, pair.step, pair.distance / pair.share);
 }

@@ -1,4 +1,4 @@
-// Comparison of the versions a plugin was built with and is loaded into.
+// Compares the LAMMPS version that a plugin was built with to the one that loads it.
 #pragma once
 
 #include <cstdlib>
@@ -6,8 +6,8 @@
 
 namespace tdn {
 
-/// One sentence when this binary does not fit, else empty. `version` is like "22 Jul 2025"; the
-/// number of a release's update shows only in `git_descriptor`, like "stable_22Jul2025_update4".
+/// One sentence if this binary does not fit, else empty. `version` is like "22 Jul 2025"; only
+/// `git_descriptor`, like "stable_22Jul2025_update4", contains the number of a release's update.
 inline std::string version_mismatch(const std::string &version, const std::string &git_descriptor)
 {
   static const std::string cure = ": build the plugin again with `pip install --no-build-isolation "

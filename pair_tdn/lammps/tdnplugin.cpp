@@ -1,7 +1,7 @@
 /* ----------------------------------------------------------------------
-   Registers pair_style tdn with LAMMPS. A binary plugin fits only the
+   Registers pair_style tdn with LAMMPS. A binary plugin works only with the
    LAMMPS it was built with; others are refused when the style is used, so
-   that runs without it are left alone.
+   that runs without it are not affected.
 ------------------------------------------------------------------------- */
 
 #include "lammpsplugin_abi.h"

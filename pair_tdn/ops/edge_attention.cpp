@@ -74,7 +74,7 @@ template <typename T> class EdgeCall {
             .gradients = gradients.defined() ? gradients.template mutable_data_ptr<T>() : nullptr,
             .target = nullptr};
   }
-  /// The kernels write attended and attention in the forward pass only.
+  /// The kernels write attended and attention only in the forward pass.
   fused::LayerArrays<T> arrays(const at::Tensor &attended, const at::Tensor &attention) const
   {
     return {.x = nullptr,

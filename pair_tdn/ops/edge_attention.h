@@ -1,5 +1,5 @@
 // The whole edge work of a layer as one operator, and its vector-Jacobian product as a second one:
-// the kernels that the fused engine runs, on plain tensors. For tests and for other programs; the
+// the kernels of the fused engine on plain tensors. For tests and other programs; the
 // engine itself calls the kernels on packed weights. See engine/cpu/edge_work.h for the formulas.
 #pragma once
 
@@ -21,7 +21,7 @@ struct EdgeOperands {
 
 /// `weights`: coupling, cutoff, envelope_power, norm_eps, silu_scale, sigmoid_scale,
 /// sigmoid_attention (without it: softmax), and table, edge.weight, edge.bias, query, constant of
-/// one layer. Gives the sums over the edges of each center (n_owned, d, C) and the attention
+/// one layer. Returns the sums over the edges of each center (n_owned, d, C) and the attention
 /// weights (n_edges, n_heads).
 std::tuple<at::Tensor, at::Tensor> edge_attention(const EdgeOperands &edges,
                                                   const NamedTensors &weights);

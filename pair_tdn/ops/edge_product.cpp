@@ -122,7 +122,7 @@ template <typename T> Edges<T> backward_range(int64_t d)
   if constexpr (std::is_same_v<T, float>) TDN_PICK(backward, float) else TDN_PICK(backward, double)
 }
 
-/// Edges per task, so that a task is worth the price of starting it.
+/// Edges per task, so that a task is worth the cost of starting it.
 int64_t grain(int64_t d, int64_t n_channels)
 {
   return std::max<int64_t>(1, 65536 / (d * d * n_channels + 1));

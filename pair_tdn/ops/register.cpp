@@ -61,7 +61,7 @@ edge_attention_vjp(const Tensor &gradient, const Tensor &attended, const Tensor 
                                  {rows, center, first_edge, neighbor, slot, vectors}, weights);
 }
 
-/// Differentiable by rows, center and vectors, once.
+/// Differentiable once, with respect to rows, center and vectors.
 struct EdgeAttention : public torch::autograd::Function<EdgeAttention> {
   static variable_list forward(AutogradContext *context, const Tensor &rows, const Tensor &center,
                                const Tensor &first_edge, const Tensor &neighbor, const Tensor &slot,
@@ -79,7 +79,7 @@ struct EdgeAttention : public torch::autograd::Function<EdgeAttention> {
 
   static variable_list backward(AutogradContext *context, const variable_list &gradients)
   {
-    TORCH_CHECK(!at::GradMode::is_enabled(), "tdn::edge_attention can be differentiated once only");
+    TORCH_CHECK(!at::GradMode::is_enabled(), "tdn::edge_attention can be differentiated only once");
     const auto s = context->get_saved_variables();
     NamedTensors weights;
     for (const auto &item : context->saved_data["weights"].toGenericDict())
@@ -104,7 +104,7 @@ constexpr const char *EDGES =
     "Dict(str, Tensor) weights";
 
 /// A process may hold two copies of this library (an installed package and a plugin built
-/// elsewhere); torch aborts at a second definition of an operator, so the first copy serves both.
+/// elsewhere); torch aborts on a second definition of an operator, so the first copy is used.
 class Registration {
  public:
   Registration()

@@ -24,7 +24,8 @@ std::map<std::string, py::array_t<double>> fused_weights(const py::bytes &conten
   const std::string bytes(contents), file = "contents";
   const tdn::ZipReader records(bytes);
   const auto *label = records.find(std::string("extra/") + tdn::schema::METADATA_RECORD);
-  if (!label) throw tdn::Error("the contents are no archive: give those of a file of `tdn deploy`");
+  if (!label)
+    throw tdn::Error("the contents are not an archive: pass those of a file of `tdn deploy`");
   const tdn::ModelMetadata metadata(std::string(*label), file);
   tdn::verify_weights(records, metadata, file);
   auto weights = tdn::read_weights(records, metadata, file);
@@ -40,6 +41,6 @@ std::map<std::string, py::array_t<double>> fused_weights(const py::bytes &conten
 void bind_archive(py::module_ &module)
 {
   module.def("fused_weights", &fused_weights, py::arg("contents"), py::arg("species"),
-             "Weights by name that the fused engine makes of an archive's contents (bytes), with "
+             "Weights by name that the fused engine reads from an archive's contents (bytes), with "
              "the radial tables of these species; see tdn.deployment.fused.");
 }

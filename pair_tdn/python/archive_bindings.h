@@ -1,4 +1,4 @@
-// What Python sees of archives: tdn._core.fused_weights.
+// Archives in Python: tdn._core.fused_weights.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -22,7 +22,7 @@ void check_species(const Integers &species, const std::vector<int> &known)
   for (py::ssize_t k = 0; k < species.size(); ++k)
     if (std::find(known.begin(), known.end(), species.data()[k]) == known.end())
       throw Error("species " + std::to_string(species.data()[k]) +
-                  " is not among those the evaluator was opened for: name it there");
+                  " is not among those for which the evaluator was opened: name it there");
 }
 
 /// In the model's precision, row after row.

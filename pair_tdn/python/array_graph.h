@@ -1,4 +1,4 @@
-// A graph out of numpy arrays, checked: indices that point nowhere must not reach the kernels.
+// A graph from numpy arrays, checked: invalid indices must not reach the kernels.
 #pragma once
 
 #include "core_evaluator.h"
@@ -12,7 +12,7 @@ class ArrayGraph {
              const pybind11::object &vectors, int64_t n_owned, Precision precision, int n_elements,
              const std::vector<int> &known);
 
-  /// Valid as long as this and the arrays.
+  /// Valid as long as this object and the arrays.
   NeighborGraph::View view() const { return buffers_.view(vectors_.data(), precision_); }
 
  private:

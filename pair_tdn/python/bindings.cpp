@@ -117,7 +117,7 @@ PYBIND11_MODULE(_core, module)
            py::arg("direct") = false, py::arg("row_map") = py::none(), py::arg("n_threads") = 0,
            EVALUATE_DOC)
       .def("start_times", &CoreEvaluator::start_times, py::call_guard<py::gil_scoped_release>(),
-           "From now on, count the time of stages.")
+           "Start to measure the time of stages.")
       .def_property_readonly(
           "times", without_gil(&CoreEvaluator::times),
           "CPU seconds by stage since start_times(); empty for the script engine.")

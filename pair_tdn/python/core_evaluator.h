@@ -1,4 +1,4 @@
-// A model as Python calls it: numpy arrays in and out.
+// A model for Python, with numpy arrays in and out.
 #pragma once
 
 #include "engine/evaluator.h"
@@ -17,12 +17,12 @@ namespace tdn {
 
 using Integers = pybind11::array_t<int64_t, pybind11::array::c_style | pybind11::array::forcecast>;
 
-/// Any thread may call. The evaluator's buffers serve one evaluation at a time: `mutex_` is held
-/// from its start until the results are copied. It is taken without Python's global lock, which
+/// Any thread may call it. The evaluator's buffers serve one evaluation at a time: `mutex_` is held
+/// from its start until the results are copied. It is acquired without Python's global lock, which
 /// another thread may need to finish its evaluation.
 class CoreEvaluator {
  public:
-  /// `contents` of the file, or nothing to read it at `path`.
+  /// `contents` of the file; without them it is read from `path`.
   CoreEvaluator(const std::string &path, const std::string &device,
                 const std::optional<std::string> &precision, const std::string &engine,
                 const std::vector<int> &species, const std::optional<std::string> &contents);

@@ -64,12 +64,13 @@ CASE(safetensors_refusals_name_the_weight)
     check::that(sentence.find(cause) != std::string::npos, __FILE__, __LINE__, cause, sentence);
   };
   refuse("F64", "I64", "the weight 'a' is neither float32 nor float64");
-  refuse("[3, 1]", "[2, 1]", "the weight 'a' does not lie in the data as its shape says");
-  refuse("[3, 1]", "[1e9, 1e9, 1e9]", "the weight 'a' does not lie in the data");
-  refuse("[3, 1]", "[-3, -1]", "the weight 'a' has a shape or a place that is no list of counts");
-  refuse("[24, 28]", "[28, 32]", "the weight 'b' does not lie in the data");
-  refuse("[24, 28]", "[4, 0]", "the weight 'b' does not lie in the data");
-  refuse("[24, 28]", "[28]", "the weight 'b' does not lie in the data");
+  refuse("[3, 1]", "[2, 1]", "the weight 'a' has offsets that do not fit its shape or the data");
+  refuse("[3, 1]", "[1e9, 1e9, 1e9]", "the weight 'a' has offsets that do not fit");
+  refuse("[3, 1]", "[-3, -1]",
+         "the weight 'a' has a shape or offsets that are not lists of counts");
+  refuse("[24, 28]", "[28, 32]", "the weight 'b' has offsets that do not fit");
+  refuse("[24, 28]", "[4, 0]", "the weight 'b' has offsets that do not fit");
+  refuse("[24, 28]", "[28]", "the weight 'b' has offsets that do not fit");
   refuse("\"shape\": []", "\"form\": []", "the weight 'b' has no shape");
   refuse("{\"dtype\": \"F32\"", "[{\"dtype\": \"F32\"", "not valid JSON");
   EXPECT_THROWS(Error, "do not fill their record", read_safetensors(record(HEADER, DATA + "x")));

@@ -75,8 +75,8 @@ CASE(zip_refusals_name_the_record)
     check::that(sentence.find(cause) != std::string::npos, __FILE__, __LINE__, cause, sentence);
   };
   refuse({"m/a", "x", 0, 0x809}, "the record 'm/a' is encrypted");
-  refuse({"m/data/0", "x"}, "the record 'm/data/0' is there twice");
-  refuse({"m/DATA/0", "x"}, "the record 'm/DATA/0' is there twice");
+  refuse({"m/data/0", "x"}, "the record 'm/data/0' occurs twice");
+  refuse({"m/DATA/0", "x"}, "the record 'm/DATA/0' occurs twice");
   refuse({"other/a", "x"}, "the record 'other/a' is not in the folder");
   refuse({"m/a", "x", 0, 0x808, false, "m/b"}, "the record 'm/a' has another header");
   refuse({"m/\x1b[31m", "x", 0, 0x809}, "the record 'm/\\x1b[31m' is encrypted");

@@ -73,7 +73,7 @@ def test_checkpoint(folder: Path, name: str, stem: str | None):
     path.parent.mkdir(parents=True)
     save_model(TDN(ModelConfig(elements=("H", "O"), n_channels=4, n_layers=1)), path, {})
     sentence = (
-        f"model file '{name}' is a checkpoint of training: run `tdn deploy {name} -o {stem or name}.tdn.pt` and name "
+        f"model file '{name}' is a training checkpoint: run `tdn deploy {name} -o {stem or name}.tdn.pt` and name "
         "that archive instead"
     )
     fails(folder, sentence, f"* * {name} H O")
@@ -173,7 +173,7 @@ def test_wrong_number_of_elements(folder: Path):
 
 
 def test_newton_off(folder: Path):
-    sentence = "newton pair is off but forces on ghost atoms must be sent back: write newton on before the box is made"
+    sentence = "newton pair is off but forces on ghost atoms must be sent back: write newton on before the box is created"
     fails(folder, sentence, before="newton off")
 
 

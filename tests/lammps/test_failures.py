@@ -1,4 +1,4 @@
-"""What goes wrong on one rank ends all of them with one sentence; what may go wrong later is said once."""
+"""An error on one rank ends all of them with one sentence; a possible later problem is reported once."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_memory_that_is_not_enough_is_refused_before_it_is_spent(message_model: 
 CLOSE = re.compile(
     r"Pair style tdn: atoms (\d+) and (\d+) \((\w+) and (\w+)\) are (\S+) angstrom apart at step (\d+), closer than "
     r"any such pair of the training data \((\S+)\): the model extrapolates, so check the structure "
-    r"\(this is said once\)"
+    r"\(this warning appears once\)"
 )
 
 

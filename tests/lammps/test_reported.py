@@ -87,5 +87,5 @@ def test_plan_and_peak_memory_are_told(archives, n_ranks: int, tmp_path: Path):
     done = run(text, n_ranks, tmp_path)
     assert done.output.count("Pair style tdn: plan, mean (max) per rank") == 1
     assert len(re.findall(r"Pair style tdn: warmed up on small graphs in \S+ s\n", done.output)) == 1
-    peaks = re.findall(r"peak memory (\S+) KB per atom, (\S+) MB on the rank with most", done.output)
+    peaks = re.findall(r"peak memory (\S+) KB per atom, (\S+) MB on the rank with the most", done.output)
     assert len(peaks) == 2 and all(float(kilobytes) > 1 for kilobytes, _ in peaks), done.output

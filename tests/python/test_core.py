@@ -105,7 +105,7 @@ def test_errors_are_tdn_errors(tmp_path: Path, archive: Path, graph):
         core.Evaluator(str(archive), dtype="float16")
     with pytest.raises(TDNError, match=r"vectors are not an array \(n_edges, 3\)"):
         core.Evaluator(str(archive)).evaluate(**{**graph, "vectors": graph["vectors"][:, :2]})
-    with pytest.raises(TDNError, match="species 1 is not among those the evaluator was opened for"):
+    with pytest.raises(TDNError, match="species 1 is not among those for which the evaluator was opened"):
         core.Evaluator(str(archive), species=[0]).evaluate(**graph)
 
 
