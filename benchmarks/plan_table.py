@@ -110,7 +110,7 @@ TABLES = {"scaling": scaling_table, "surface": surface_table}
 
 
 def replaced(text: str) -> str:
-    """A document with its tables made anew."""
+    """A document with its tables rewritten."""
     for name, table in TABLES.items():
         begin, end = (mark.format(name=name) for mark in MARKS)
         before, rest = text.split(begin)

@@ -3,7 +3,8 @@
 
 #include <stdexcept>
 
-/// Visible outside of its library. Exceptions must be, because catching one compares types.
+/// Makes a symbol visible outside of its library. Exceptions must be visible, because catching one
+/// compares types.
 #define TDN_EXPORT __attribute__((visibility("default")))
 
 namespace tdn {

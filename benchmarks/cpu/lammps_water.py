@@ -4,7 +4,7 @@ Question: time of a step in LAMMPS, with all that belongs to it, over the time o
 same edges (aim <= 1.03), for the wide model of the benchmarks and for the shipped one?
 
 Predicted: integration and thermo output cost nanoseconds per atom; a list of 114 neighbors per atom is searched for 38
-edges in every step (0.5 us per atom, of 500 for the wide and 100 for the shipped model) and is made anew in every tenth
+edges in every step (0.5 us per atom, of 500 for the wide and 100 for the shipped model) and is rebuilt in every tenth
 step here, a few microseconds per atom each time. So 1.01 for the wide model and 1.02 for the shipped one.
 
 Both are timed in one process and in alternation, blocks of steps against as many evaluations of the structure where

@@ -1,4 +1,4 @@
-"""A long run of water on four ranks that are balanced anew all the time, beside the same run on one rank.
+"""A long run of water on four ranks that are rebalanced all the time, compared with the same run on one rank.
 
 Question: does the conserved quantity of NVT drift more on 4 ranks with `fix balance` every 100 steps than on one rank,
 and does the memory of the processes grow? 192 atoms, shipped model, 10,000 steps of 0.5 fs at 330 K by default.

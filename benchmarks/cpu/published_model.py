@@ -56,7 +56,7 @@ class LinearOnAll(nn.Module):
 
 
 class Product(nn.Module):
-    """out_kc = sum_i K_ki w_c x_ic, K_ki = sum_r (B^T Y)_r A_ir C_kr, made anew by every product."""
+    """out_kc = sum_i K_ki w_c x_ic, K_ki = sum_r (B^T Y)_r A_ir C_kr, recomputed by every product."""
 
     def __init__(self, coupling: CPCoupling) -> None:
         super().__init__()

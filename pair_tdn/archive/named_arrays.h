@@ -1,4 +1,5 @@
-// Weights by name, as in an archive: plain float64 arrays that need no library.
+// Weights by name, as in an archive: plain float64 arrays, so that no library is needed to handle
+// them.
 #pragma once
 
 #include <cstddef>

@@ -13,9 +13,8 @@ namespace tdn {
 
 class TDN_EXPORT ZipReader {
  public:
-  /// Verifies the whole archive, including the CRC-32 of every stored record. Throws tdn::Error
-  /// whose message is a clause ("the record 'data/3' has a wrong checksum"). The bytes are not
-  /// copied.
+  /// Verifies the whole archive, with the CRC-32 of every stored record. Throws tdn::Error whose
+  /// message is a clause ("the record 'data/3' has a wrong checksum"). The bytes are not copied.
   explicit ZipReader(std::string_view bytes);
 
   /// Whether bytes start like a zip file.

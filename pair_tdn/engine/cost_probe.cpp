@@ -1,4 +1,4 @@
-// Four sizes for four unknowns. Peak memory is linear in them, since everything that is kept
+// Four sizes for four unknowns. Peak memory is linear in them, since everything that is stored
 // between the forward and the backward pass has one row per atom, remote atom or edge.
 
 #include "cost_probe.h"
@@ -25,7 +25,7 @@ struct Sample {
   double bytes, seconds;
 };
 
-/// Edges to random rows, 0.4 to 0.9 cutoffs long: where trained models are well-behaved.
+/// Edges to random rows, 0.4 to 0.9 cutoffs long, where trained models are well-behaved.
 class RandomGraph {
  public:
   RandomGraph(const Size &size, const ModelMetadata &model, const Evaluator &evaluator)
@@ -42,7 +42,7 @@ class RandomGraph {
       add_vector(model.cutoff);
     }
     for (int64_t i = 1; i <= size.n_owned; ++i) first_edge.push_back(i * size.degree);
-    species.resize(size.n_owned);    // a view has those of centers
+    species.resize(size.n_owned);    // a view has only those of centers
     single_.assign(vectors_.begin(), vectors_.end());
   }
 
@@ -73,7 +73,7 @@ class RandomGraph {
   }
 };
 
-/// Rows of other ranks, which are copies of own ones here.
+/// Rows of other ranks, which are copies of own rows here.
 std::vector<int64_t> copies_of_owned(const Size &size)
 {
   std::vector<int64_t> rows(size.n_owned + size.n_remote);
@@ -81,8 +81,8 @@ std::vector<int64_t> copies_of_owned(const Size &size)
   return rows;
 }
 
-/// Seconds since some point in time; on a CPU those in which this thread ran, since other processes
-/// may share its core at this moment.
+/// Seconds since some point in time; on a CPU the time of this thread, since other processes may
+/// share its core.
 double seconds_on(const Device &device)
 {
   timespec now{};
@@ -90,7 +90,7 @@ double seconds_on(const Device &device)
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-/// The fastest of a few.
+/// The fastest of a few evaluations.
 Sample measure(Evaluator &evaluator, const ModelMetadata &model, ForceKind kind, const Size &size)
 {
   const RandomGraph graph(size, model, evaluator);

@@ -1,5 +1,4 @@
-// What an evaluation costs, known before the first step: small graphs are evaluated and
-// extrapolated.
+// Cost of an evaluation before the first step: small graphs are evaluated and extrapolated.
 #pragma once
 
 #include "evaluator.h"
@@ -17,12 +16,12 @@ struct LinearCost {
 };
 
 struct EvaluationCost {
-  LinearCost bytes;      ///< most that is held at once, without weights
-  LinearCost seconds;    ///< on a core or GPU of its own, without messages
+  LinearCost bytes;      ///< peak, without weights
+  LinearCost seconds;    ///< on an otherwise idle core or GPU, without messages
 };
 
 /// Evaluates random graphs of 64 to 128 atoms near `edges_per_atom`, each a few times, so that the
-/// model is warm afterwards. No communication.
+/// model is warmed up afterwards. No communication.
 TDN_EXPORT EvaluationCost probe_cost(Evaluator &evaluator, const ModelMetadata &model,
                                      ForceKind kind, double edges_per_atom);
 

@@ -1,4 +1,4 @@
-// GPUs are asked for through the script library, whose engine is the only one that runs on them.
+// GPUs are found through the script library, whose engine is the only one that runs on them.
 
 #include "device.h"
 
@@ -12,7 +12,7 @@ namespace tdn {
 
 namespace {
 
-/// First number of a file of the system, 0 when there is none (cgroups write "max" for no limit).
+/// First number in a system file, 0 if there is none (cgroups write "max" for no limit).
 double number_in(const char *file, const std::string &after = "")
 {
   std::ifstream in(file);
@@ -23,21 +23,21 @@ double number_in(const char *file, const std::string &after = "")
   return in >> value ? value : 0;
 }
 
-/// What the machine or, where it sets a limit, the container still has.
+/// Free memory of the machine or, if it has a limit, of the container.
 double available_on_host()
 {
   const double machine = 1024 * number_in("/proc/meminfo", "MemAvailable:");
   const double limit = number_in("/sys/fs/cgroup/memory.max");
   if (limit == 0) return machine;
-  // Cached files are given up when memory is needed.
+  // The system drops cached files when memory is needed.
   const double used = number_in("/sys/fs/cgroup/memory.current") -
                       number_in("/sys/fs/cgroup/memory.stat", "inactive_file");
   const double left = std::max(0.0, limit - used);
   return machine == 0 ? left : std::min(machine, left);
 }
 
-/// Whether the system has a driver of a GPU (NVIDIA, AMD, Windows Subsystem): torch is not loaded
-/// to hear that there is none.
+/// Whether the system has a GPU driver (NVIDIA, AMD, Windows Subsystem); without one torch is not
+/// loaded.
 bool has_gpu_driver()
 {
   std::error_code unreadable;
@@ -74,7 +74,7 @@ Device choose_device(const std::string &name, int node_rank)
   }
   const auto &library = script_library("device cuda");
   if (const int n = library.n_devices(); n > 0) return turn(node_rank, n);
-  throw Error("device cuda is asked for but " + library.version() +
+  throw Error("device cuda is requested but " + library.version() +
               " sees no CUDA device: use device cpu or install a torch with CUDA");
 }
 

@@ -1,4 +1,4 @@
-// Choice of the device a model runs on, and its memory.
+// Choice of the device for a model, and its memory.
 #pragma once
 
 #include "errors.h"
@@ -8,15 +8,15 @@
 
 namespace tdn {
 
-/// `name` is auto, cpu or cuda; `node_rank` numbers the processes of one machine, which take turns
-/// at its GPUs. auto: a GPU when the machine has one that torch sees. Throws tdn::Error when cuda
-/// is asked for and there is none.
+/// `name` is auto, cpu or cuda; `node_rank` numbers the processes of one machine, which take its
+/// GPUs in turn. auto: a GPU if torch sees one. Throws tdn::Error if cuda is requested and there is
+/// none.
 TDN_EXPORT Device choose_device(const std::string &name, int node_rank);
 
-/// Bytes that can still be allocated on a device, 0 when the system does not say.
+/// Bytes that can still be allocated on a device, 0 if unknown.
 TDN_EXPORT double available_memory(const Device &device);
 
-/// GPUs of the machine that can be used, 1 for the CPU: what its processes share.
+/// Number of devices that the machine's processes share: its usable GPUs, or 1 for the CPU.
 TDN_EXPORT int n_devices(const Device &device);
 
 }    // namespace tdn

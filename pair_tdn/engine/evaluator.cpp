@@ -9,7 +9,7 @@ namespace tdn {
 
 namespace {
 
-/// Weights of the fused engine by name, with tables of the pairs of `options.species`. Nothing when
+/// Weights of the fused engine by name, with tables for the pairs of `options.species`. Nothing if
 /// the archive holds none.
 std::optional<NamedArrays> fused_weights(const ModelArchive &archive,
                                          const EvaluatorOptions &options)
@@ -26,7 +26,7 @@ std::optional<NamedArrays> fused_weights(const ModelArchive &archive,
       .fused_weights(archive, options);
 }
 
-/// Null when the engine cannot run the model here, with the reason as a clause.
+/// Null if the engine cannot run the model here, with the reason as a clause.
 std::unique_ptr<Evaluator> try_fused(const ModelArchive &archive, const EvaluatorOptions &options,
                                      std::string &reason)
 {

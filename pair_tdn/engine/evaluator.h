@@ -13,11 +13,11 @@
 
 namespace tdn {
 
-/// CORRECTION is the gradient minus the direct forces, so both are wanted.
+/// CORRECTION is the gradient minus the direct forces, so both are needed.
 enum class ForceKind { GRADIENT, DIRECT, CORRECTION };
 
-/// Results on the host, in the evaluator's memory: valid until its next evaluation, and the
-/// caller's to change until then.
+/// Results on the host, in the evaluator's memory: valid until its next evaluation; until then the
+/// caller may change them.
 struct Evaluation {
   double *atom_energies = nullptr;       ///< (n_owned) eV
   std::optional<Rows> edge_gradients;    ///< (n_edges, 3) dE/dr_ij, eV/angstrom; not for DIRECT
@@ -29,7 +29,7 @@ class TDN_EXPORT Evaluator {
   explicit Evaluator(std::vector<int> species) : species_(std::move(species)) {}
   virtual ~Evaluator() = default;
 
-  /// Species that may stand in a graph.
+  /// Species that may occur in a graph.
   const std::vector<int> &species() const { return species_; }
 
   /// Energy of the owned atoms and its gradient by edge vectors, or direct forces. Collective
@@ -42,22 +42,22 @@ class TDN_EXPORT Evaluator {
   virtual Precision precision() const = 0;
   /// "fused avx512", "script", ...
   virtual std::string name() const = 0;
-  /// A library that computes for the engine, with its version; empty when there is none.
+  /// A library that computes for the engine, with its version; empty if there is none.
   virtual std::string library() const { return {}; }
 
-  /// Bytes kept from one evaluation to the next, without the weights.
+  /// Bytes kept between evaluations, without the weights.
   virtual double kept_bytes() const = 0;
-  /// Most bytes held at once beside them in the last evaluation.
+  /// Peak of the additional bytes in the last evaluation.
   virtual double temporary_bytes() const { return 0; }
-  /// Gives up what kept_bytes() counts.
+  /// Frees what kept_bytes() counts.
   virtual void release() = 0;
 
-  /// Seconds of all threads by stage ("forward products", ...) since they were asked for; empty
-  /// when the engine does not know.
+  /// Seconds of all threads by stage ("forward products", ...) since start_times(); empty if the
+  /// engine does not measure them.
   virtual void start_times() {}
   virtual std::map<std::string, double> times() const { return {}; }
 
-  /// Threads of the evaluations that follow; 0: as many as OpenMP would take.
+  /// Number of threads of later evaluations; 0: OpenMP's default.
   void set_n_threads(int n) { n_threads_ = n; }
   int n_threads() const { return n_threads_; }
 
@@ -70,14 +70,14 @@ class TDN_EXPORT Evaluator {
 struct EvaluatorOptions {
   Device device;
   Precision precision = Precision::FLOAT32;
-  /// auto: the fused engine where it can run the model, else the script engine.
+  /// auto: the fused engine if it can run the model, else the script engine.
   std::string engine = "auto";
-  /// Species of the run; the fused engine makes tables for their pairs only. Empty: all.
+  /// Species of the run; the fused engine makes tables only for their pairs. Empty: all.
   std::vector<int> species;
-  int n_threads = 0;    ///< as Evaluator::set_n_threads
+  int n_threads = 0;    ///< as in Evaluator::set_n_threads
 };
 
-/// Throws tdn::Error when the engine asked for cannot run the model.
+/// Throws tdn::Error if the requested engine cannot run the model.
 TDN_EXPORT std::unique_ptr<Evaluator> make_evaluator(const ModelArchive &archive,
                                                      const EvaluatorOptions &options);
 

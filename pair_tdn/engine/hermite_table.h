@@ -7,7 +7,7 @@
 namespace tdn {
 
 /// Writes the jets of some knots into rows (n_knots, 3, width) of a table. `factors` multiply the
-/// columns, again and again where they are fewer.
+/// columns and are repeated if they are fewer.
 inline void write_rows(const jets::Jets &x, const double *factors, size_t n_factors, double spacing,
                        double *table)
 {

@@ -37,11 +37,11 @@ Jet envelope(double x, int p)
 
 /// Screened repulsion of nuclei; the formula is in tdn/model/pair_term.py.
 struct Zbl {
-  std::vector<double> charge, length, reach;    // of ordered pairs of elements
+  std::vector<double> charge, length, reach;    // for ordered pairs of elements
   std::vector<double> factors, rates;
   int envelope_power;
 
-  /// r times half the energy of a pair.
+  /// Jets of r times half the energy of a pair.
   Jet operator()(size_t pair, double r) const
   {
     Jet screening{0, 0, 0};

@@ -48,7 +48,7 @@ void Pass::backward()
   backend_.embed_vjp();
 }
 
-/// Own rows are computed anew; those of other ranks were kept, so nothing is sent twice.
+/// Own rows are recomputed; those of other ranks were stored, so nothing is sent twice.
 void Pass::backward_layer(int layer)
 {
   if (layer == 0 && plan_.embeds_again()) backend_.embed();

@@ -1,5 +1,5 @@
-// The pass: the order of forward segments, exchanges and backward segments. It holds no number;
-// those are a backend's.
+// The pass: the order of forward segments, exchanges and backward segments. All numbers are in a
+// backend.
 #pragma once
 
 #include "backend.h"

@@ -1,4 +1,4 @@
-// A radial network out of an archive: jets of the basis -> jets of the radial weights of a pair.
+// A radial network from an archive: jets of the basis -> jets of the radial weights of a pair.
 #pragma once
 
 #include "weight_taker.h"
@@ -9,13 +9,14 @@
 
 namespace tdn {
 
-/// A vector for each ordered pair: T[a, b], or U[a] + V[b]; none when blind to the elements.
+/// A vector for each ordered pair: T[a, b], or U[a] + V[b]; none if the network ignores the
+/// elements.
 struct PairVectors {
   size_t n_elements;
   std::vector<double> of_pair, of_center, of_neighbor;
 
   bool blind() const { return of_pair.empty() && of_center.empty(); }
-  /// Adds it to the values of all points.
+  /// Adds the vector to the values of all points.
   void add(jets::Jets &x, size_t center, size_t neighbor) const;
 };
 
@@ -25,7 +26,7 @@ struct RadialNetwork {
   PairVectors pairs;
   double silu_scale;
 
-  /// All but the first map, whose result does not depend on the pair.
+  /// All maps but the first, whose result does not depend on the pair.
   jets::Jets behind_first(jets::Jets x, size_t center, size_t neighbor) const;
 };
 
@@ -34,7 +35,7 @@ struct RadialConstants {
   size_t n_elements, n_radial;
 };
 
-/// The network whose weights are called PREFIX...
+/// The network whose weights have names PREFIX...
 RadialNetwork take_network(WeightTaker &taker, const std::string &prefix,
                            const RadialConstants &constants);
 

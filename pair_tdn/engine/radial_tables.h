@@ -1,4 +1,4 @@
-// How much memory the radial tables of a run may take.
+// Limits the memory of a run's radial tables.
 #pragma once
 
 #include "errors.h"
@@ -9,8 +9,8 @@
 
 namespace tdn {
 
-/// Throws tdn::Error before the tables of many elements fill the memory. `numbers_per_pair`: of all
-/// tables of one ordered pair of elements, three for each knot.
+/// Throws tdn::Error before the tables of many elements fill the memory. `numbers_per_pair`:
+/// numbers in all tables of one ordered pair of elements, three for each knot.
 inline void check_size_of_tables(int64_t n_elements, double numbers_per_pair, Precision precision)
 {
   constexpr double LIMIT = 2e9;

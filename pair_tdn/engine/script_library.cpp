@@ -1,6 +1,6 @@
-// The library lies beside this one or, in a Python package, in a folder of the version of its
-// torch; the environment variable TDN_SCRIPT_LIBRARY names another (python/tdn/torch_libraries.py
-// sets it).
+// The library is beside this one or, in a Python package, in a folder named after the version of
+// its torch; the environment variable TDN_SCRIPT_LIBRARY names another
+// (python/tdn/torch_libraries.py sets it).
 
 #include "script_library.h"
 
@@ -15,12 +15,12 @@ namespace tdn {
 namespace {
 
 constexpr const char *FILE_NAME = "libtdn_script.so", *VARIABLE = "TDN_SCRIPT_LIBRARY";
-constexpr const char *CURE = "install torch, run `python -m tdn.torch_libraries`, which makes the "
-                             "library for it, or name its "
-                             "file in the environment variable TDN_SCRIPT_LIBRARY";
+constexpr const char *CURE =
+    "install torch, run `python -m tdn.torch_libraries`, which compiles the "
+    "library for it, or name its "
+    "file in the environment variable TDN_SCRIPT_LIBRARY";
 
-/// torch/VERSION/libtdn_script.so in a folder; empty when there is none, or more than one to
-/// choose.
+/// torch/VERSION/libtdn_script.so in a folder; empty if there is none, or more than one.
 std::filesystem::path only_one_of_package(const std::filesystem::path &folder)
 {
   std::filesystem::path found;
@@ -38,7 +38,7 @@ std::string path_of_library()
 {
   if (const char *asked = std::getenv(VARIABLE); asked && *asked) return asked;
   Dl_info here{};
-  // any object of this library will do
+  // any object of this library
   if (!dladdr(&FILE_NAME, &here) || !here.dli_fname) return FILE_NAME;
   const auto folder = std::filesystem::path(here.dli_fname).parent_path();
   std::error_code unreadable;
@@ -47,7 +47,7 @@ std::string path_of_library()
   return (of_package.empty() ? folder / FILE_NAME : of_package).string();
 }
 
-/// The library, or why there is none.
+/// The library, or why it cannot be opened.
 struct Opened {
   const ScriptLibrary *library = nullptr;
   std::string cause, cure;
@@ -64,7 +64,7 @@ Opened open_library()
   const std::string path = path_of_library();
   std::error_code unreadable;
   if (!std::filesystem::exists(path, unreadable))
-    return {.cause = "there is no file '" + path + "'", .cure = CURE};
+    return {.cause = "file '" + path + "' does not exist", .cure = CURE};
   void *handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) return refused();
   const auto entry = reinterpret_cast<ScriptLibraryEntry>(dlsym(handle, SCRIPT_LIBRARY_ENTRY));
@@ -76,7 +76,7 @@ Opened open_library()
   }
 }
 
-/// A library that could not be opened is looked for again the next time.
+/// A library that could not be opened is searched again the next time.
 Opened opened()
 {
   static std::mutex mutex;

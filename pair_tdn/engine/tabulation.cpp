@@ -14,11 +14,11 @@ namespace {
 
 using jets::Jets;
 
-/// Knots that one thread works on at a time: their jets stay in the cache.
+/// Knots that a thread processes at a time: their jets stay in the cache.
 constexpr size_t BLOCK = 64;
 const std::string RADIAL = "radial.";
 
-/// Knots but the first, where the basis cannot be evaluated.
+/// All knots but the first, where the basis cannot be evaluated.
 struct Knots {
   size_t n;
   double spacing;
@@ -28,7 +28,7 @@ struct Knots {
 Knots take_knots(WeightTaker &taker, double cutoff)
 {
   const double n = taker.number("radial.n_knots");
-  if (!(n >= 2 && n < 1e6)) WeightTaker::refuse("radial.n_knots", "is no number of knots");
+  if (!(n >= 2 && n < 1e6)) WeightTaker::refuse("radial.n_knots", "is not a number of knots");
   Knots knots{static_cast<size_t>(n), cutoff / (n - 1), {}};
   for (size_t k = 1; k < knots.n; ++k)
     knots.distances.push_back(static_cast<double>(k) * knots.spacing);
@@ -45,7 +45,7 @@ Jets take_basis(WeightTaker &taker, const Knots &knots, double cutoff, size_t n_
   return basis(knots.distances, cutoff);
 }
 
-/// What a table is multiplied with: a vector by the neighbor's element, one for all, or nothing.
+/// Factor of a table: a vector for the neighbor's element, one vector for all, or nothing.
 struct Sources {
   std::vector<double> values{1.0};
   size_t width = 1;
@@ -122,7 +122,7 @@ size_t n_radial_of(const NamedArrays &weights)
 {
   const std::string name = "embedding." + RADIAL + "first.weight";
   const auto &first = at(weights, name);
-  if (first.n_dims() != 2) WeightTaker::refuse(name, "is no matrix");
+  if (first.n_dims() != 2) WeightTaker::refuse(name, "is not a matrix");
   return static_cast<size_t>(first.shape[1]);
 }
 

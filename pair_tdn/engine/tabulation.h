@@ -1,5 +1,5 @@
-// Tables of the functions of the distance, made when an archive is opened for the pairs of elements
-// in use. Twin of python/tdn/deployment/jets.py and tables.py, which explain the formulas.
+// Tables of the functions of the distance, made for the pairs of elements in use when an archive is
+// opened. Twin of python/tdn/deployment/jets.py and tables.py, which explain the formulas.
 #pragma once
 
 #include "errors.h"
@@ -10,16 +10,16 @@
 
 namespace tdn {
 
-/// Numbers in the tables of one ordered pair of species, of those functions that see the elements:
-/// what grows with every pair.
+/// Numbers in the tables of one ordered pair of species, for functions that depend on the elements:
+/// these tables grow with every pair.
 double numbers_per_pair(const NamedArrays &weights);
 
-/// Takes the radial basis and networks ("basis.*", "radial.*", "*.radial.*", "embedding.sources")
-/// out of the weights, and puts "embedding.table", "layers.K.table" and "force_head.table" in their
-/// place: (n_tables, n_knots, 3, W C) with f, h f', h^2 f'' at the knots 0, h, .. cutoff. A table
-/// stands for the ordered pair (a, b) of `species`, b fastest, or for all pairs where networks are
-/// blind to the elements. The same with a pair term (pair_term.h). Throws tdn::Error when one is
-/// missing or does not fit its neighbors.
+/// Replaces the radial basis and networks ("basis.*", "radial.*", "*.radial.*",
+/// "embedding.sources") in the weights by "embedding.table", "layers.K.table" and
+/// "force_head.table": (n_tables, n_knots, 3, W C) with f, h f', h^2 f'' at the knots 0, h, ..
+/// cutoff. A table is for the ordered pair (a, b) of `species`, b fastest, or for all pairs if
+/// networks ignore the elements. A pair term is replaced in the same way (pair_term.h). Throws
+/// tdn::Error if a weight is missing or does not fit its neighbors.
 TDN_EXPORT void tabulate(NamedArrays &weights, const std::vector<int> &species, int n_elements);
 
 }    // namespace tdn

@@ -43,7 +43,7 @@ std::optional<jets::LayerNorm> WeightTaker::norm(const std::string &name, size_t
 
 void WeightTaker::refuse(const std::string &name, const char *cause)
 {
-  throw Error("the weight '" + name + "' of the archive " + cause + ": deploy the model anew");
+  throw Error("the weight '" + name + "' of the archive " + cause + ": deploy the model again");
 }
 
 }    // namespace tdn

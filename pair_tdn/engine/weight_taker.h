@@ -1,4 +1,4 @@
-// Takes the weights of a function of the distance out of those of an archive.
+// Takes the weights of a function of the distance from those of an archive.
 #pragma once
 
 #include "archive/named_arrays.h"
@@ -10,8 +10,8 @@
 
 namespace tdn {
 
-/// Weights that are taken out by their names. Throws tdn::Error when one is missing or has another
-/// size than asked.
+/// Weights that are taken by name. Throws tdn::Error if one is missing or has another size than
+/// requested.
 class WeightTaker {
  public:
   explicit WeightTaker(NamedArrays &weights) : weights_(weights) {}
@@ -22,7 +22,7 @@ class WeightTaker {
   double number(const std::string &name) { return take(name, 1).front(); }
   /// NAME.weight (n_out, n_in) and NAME.bias.
   jets::Linear linear(const std::string &name, size_t n_in);
-  /// NAME.weight and NAME.bias, or nothing where there are none.
+  /// NAME.weight and NAME.bias, or nothing if there are none.
   std::optional<jets::LayerNorm> norm(const std::string &name, size_t width, double eps);
 
   [[noreturn]] static void refuse(const std::string &name, const char *cause);

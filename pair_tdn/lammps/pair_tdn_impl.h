@@ -61,16 +61,15 @@ struct PairTDN::Impl {
   // deviation of the forces of an ensemble
   std::vector<double> deviation;        // force units, by local index
   std::vector<double> member_forces;    // of one model, three numbers per owned or ghost atom
-  int deviation_flag = 0;         // set by fix pair in the steps in which it reads the deviation
-  bool deviation_read = false;    // it is read at all,
-  bool deviation_triggered = false;    // and the reader sets the flag before
+  int deviation_flag = 0;               // set by fix pair in the steps in which it reads
+  bool deviation_read = false;          // the deviation is read at all,
+  bool deviation_triggered = false;     // and the reader sets the flag before
 
   double extracted_cutoff = 0;    // LAMMPS units, target of the pointer from extract()
 
   // pair that was farthest below the shortest one of the training data, since the last rebuild
   struct ClosePair {
-    double share, distance, species, atoms[2],
-        step;    // fraction of the limit, angstrom, pair, IDs
+    double share, distance, species, atoms[2], step;    // of the limit, angstrom, pair, IDs
   };
   std::optional<ClosePair> closest;
   bool warned_about_distance = false;

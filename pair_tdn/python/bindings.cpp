@@ -31,28 +31,28 @@ constexpr const char *EVALUATE_DOC =
 Args:
     species: (n_rows) int64, model index of the element; owned atoms first.
     center: (n_edges) int64, owned atom that receives, ascending.
-    neighbor: (n_edges) int64, row that is sent.
+    neighbor: (n_edges) int64, row of the sending atom.
     vectors: (n_edges, 3) r_j - r_i, angstrom.
-    n_owned: atoms whose energy is summed; all rows by default.
-    direct: direct forces instead of the gradient.
-    row_map: (n_rows) int64, owned atom whose features a row copies; needed when n_owned < n_rows.
-    n_threads: threads that compute; by default as many as OpenMP takes (OMP_NUM_THREADS). torch.set_num_threads does
-        not count here: pass torch.get_num_threads().
+    n_owned: number of atoms whose energy is summed; all rows by default.
+    direct: compute direct forces instead of the gradient.
+    row_map: (n_rows) int64, owned atom whose features a row copies; needed if n_owned < n_rows.
+    n_threads: number of threads; by default OpenMP's (OMP_NUM_THREADS). torch.set_num_threads has no effect here:
+        pass torch.get_num_threads().
 
 Returns:
     (atom_energies (n_owned) float64 eV, edge_gradients (n_edges, 3) dE/dr_ij eV/angstrom or None,
     direct_forces (n_owned, 3) eV/angstrom or None), the last two in the evaluator's dtype.
 
 Raises:
-    TDNError: an array has another shape, is not sorted, or holds an index of nothing.
+    TDNError: an array has the wrong shape, is not sorted, or holds an invalid index.
 )";
 
 constexpr const char *PROBE_DOC =
-    R"(What an evaluation costs, from small random graphs with ``edges_per_atom``.
+    R"(Cost of an evaluation, from small random graphs with ``edges_per_atom``.
 
 Returns:
-    dict of bytes_ and seconds_ with fixed, per_atom, per_remote (row of another rank) and per_edge: most memory that
-    is held at once, and seconds on a core or GPU of its own, are linear in these numbers.
+    dict of bytes_ and seconds_ with fixed, per_atom, per_remote (row of another rank) and per_edge: peak memory,
+    and seconds on an otherwise idle core or GPU, are linear in these numbers.
 )";
 
 }    // namespace
@@ -104,11 +104,11 @@ PYBIND11_MODULE(_core, module)
            py::arg("engine") = "auto", py::arg("species") = std::vector<int>(),
            py::arg("contents") = py::none(), py::call_guard<py::gil_scoped_release>(),
            "Open an archive on device auto, cpu or cuda; dtype (float32, float64) converts the "
-           "model; engine auto, fused or script; species that may stand in a graph, all when "
-           "empty; contents of the file, which is then not read but only named in messages.")
+           "model; engine auto, fused or script; species that may occur in a graph, all if "
+           "empty; contents of the file, whose path then appears only in messages.")
       .def_property_readonly("engine", &CoreEvaluator::engine, "Engine that runs the model.")
       .def_property_readonly("kept_bytes", without_gil(&CoreEvaluator::kept_bytes),
-                             "Bytes kept from one evaluation to the next, without weights.")
+                             "Bytes kept between evaluations, without weights.")
       .def_property_readonly("metadata", &CoreEvaluator::metadata, "The label, JSON text.")
       .def_property_readonly("device", &CoreEvaluator::device, "Device the model runs on.")
       .def_property_readonly("dtype", &CoreEvaluator::precision, "float32 or float64.")

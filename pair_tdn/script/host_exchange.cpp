@@ -17,7 +17,7 @@ Rows rows_of(const Tensor &tensor)
   return {tensor.data_ptr(), tensor.size(0), tensor.size(1), precision};
 }
 
-/// Pinned for tensors of a GPU.
+/// Pinned for GPU tensors.
 Tensor on_host(int64_t n, const Tensor &like)
 {
   return at::empty({n, like.size(1)},
@@ -29,7 +29,7 @@ Tensor index_of(const std::vector<int64_t> &rows)
   return at::tensor(rows, at::kLong);
 }
 
-/// The rows that have copies go to the host, those of other ranks come back.
+/// Rows that have copies go to the host, rows of other ranks come back.
 Tensor forward_of_device(FeatureExchange &exchange, const Tensor &owned)
 {
   const auto shared = index_of(exchange.shared_rows());

@@ -8,7 +8,7 @@
 
 namespace tdn {
 
-/// (n_owned, width) -> (n_rows, width), not a copy when the rows are those given.
+/// (n_owned, width) -> (n_rows, width), without a copy if there are no further rows.
 at::Tensor exchange_forward(FeatureExchange &exchange, const at::Tensor &owned);
 
 /// Gradient of all rows (n_rows, width) -> gradient of the owned rows (n_owned, width)

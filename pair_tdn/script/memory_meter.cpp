@@ -1,4 +1,4 @@
-// torch reports every allocation to whoever takes the place of its profiler.
+// torch reports every allocation to a replacement of its profiler.
 
 #include "memory_meter.h"
 
@@ -10,7 +10,7 @@
 namespace tdn {
 
 struct MemoryMeter::Counter : public c10::MemoryReportingInfoBase {
-  std::atomic<int64_t> current{0}, peak{0};    // a GPU's backward pass has threads of its own
+  std::atomic<int64_t> current{0}, peak{0};    // a GPU's backward pass has its own threads
 
   void reportMemoryUsage(void *, int64_t size, size_t, size_t, c10::Device) override
   {

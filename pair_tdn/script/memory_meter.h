@@ -1,4 +1,4 @@
-// How much memory torch holds at once.
+// Measures torch's peak memory.
 #pragma once
 
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -10,14 +10,14 @@ namespace tdn {
 
 /// Counts what torch allocates and frees on any device, from its construction to its destruction,
 /// in its thread and in the backward passes started there.
-/// Tensors made in that time should end in the time of a meter: torch keeps an entry for every
-/// block whose end it does not see.
+/// Tensors made in that time should be freed while a meter exists: torch keeps an entry for every
+/// block that it does not see freed.
 class MemoryMeter {
  public:
   MemoryMeter();
-  /// Largest number of bytes held at once since the construction or the last reset.
+  /// Peak number of bytes since the construction or the last reset.
   int64_t peak() const;
-  /// Counts from here on what is made after it.
+  /// Counts only later allocations from now on.
   void reset();
 
  private:

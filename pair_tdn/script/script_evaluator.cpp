@@ -51,7 +51,7 @@ Evaluation ScriptEvaluator::evaluate(const NeighborGraph::View &graph, FeatureEx
 {
   if (n_threads() > 0) at::set_num_threads(n_threads());
   MemoryMeter meter;
-  results_ = {};    // where the meter sees it
+  results_ = {};    // while the meter sees it
   meter.reset();
   results_ = with_our_errors([&] { return run(graph, exchange, kind); });
   temporary_bytes_ = std::max(0.0, static_cast<double>(meter.peak()) - kept_bytes());
@@ -104,7 +104,7 @@ double ScriptEvaluator::kept_bytes() const
 
 void ScriptEvaluator::release()
 {
-  const MemoryMeter meter;    // torch forgets the blocks whose end a meter sees
+  const MemoryMeter meter;    // torch forgets blocks that a meter sees freed
   results_ = {};
 }
 

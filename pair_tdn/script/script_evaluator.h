@@ -26,7 +26,7 @@ class ScriptEvaluator : public Evaluator {
   Precision precision_;
   script::ScriptModel model_;
 
-  /// On the host, what the last evaluation gave.
+  /// Results of the last evaluation, on the host.
   struct Results {
     at::Tensor energies, gradients, forces;
   };

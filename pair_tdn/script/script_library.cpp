@@ -14,7 +14,7 @@ namespace tdn {
 
 namespace {
 
-/// Older versions of torch cannot say.
+/// Older versions of torch have no such function.
 template <typename Allocator> double available_from(Allocator *allocator, c10::DeviceIndex index)
 {
   if constexpr (requires { allocator->getMemoryInfo(index); })
@@ -51,7 +51,7 @@ class Library : public ScriptLibrary {
   std::string version() const override { return "torch " TDN_TORCH_VERSION; }
 };
 
-/// Version of the libtorch that is loaded, empty when it does not say.
+/// Version of the loaded libtorch, empty if unknown.
 std::string loaded_torch_version()
 {
   const std::string config = at::show_config(), key = "TORCH_VERSION=";
@@ -65,7 +65,7 @@ std::string loaded_torch_version()
 
 }    // namespace tdn
 
-/// Throws tdn::Error when the torch of this process is not the one that this library was made for.
+/// Throws tdn::Error if the torch of this process is not the one that this library was built for.
 extern "C" TDN_EXPORT const tdn::ScriptLibrary *tdn_script_library()
 {
   const auto loaded = tdn::loaded_torch_version();

@@ -1,4 +1,4 @@
-// The TorchScript of an archive. The only place that calls torch::jit::load.
+// The TorchScript of an archive. Only this module calls torch::jit::load.
 #pragma once
 
 #include "archive/model_archive.h"

@@ -43,7 +43,7 @@ inline Tensors pull_back(const Tensors &outputs, const Tensors &gradients, const
   return result;
 }
 
-/// What segments read of a graph: indices as torch wants them.
+/// A graph as segments read it: indices as torch needs them.
 struct ScriptGraph {
   Tensor species, center, neighbor, pair, vectors;
 };
@@ -56,7 +56,7 @@ struct ScriptModel {
   bool has(const char *part) const { return module.hasattr(part) && !module.attr(part).isNone(); }
 };
 
-/// One evaluation: verbs in the order of the model, then in reverse.
+/// One evaluation: functions in the order of the model, then in reverse.
 struct ScriptPass {
   ScriptPass(ScriptModel &of, const ScriptGraph &on, FeatureExchange &through, bool gradients)
       : model(of), graph(on), exchange(through), recorded(gradients)
@@ -66,7 +66,7 @@ struct ScriptPass {
   ScriptModel &model;
   const ScriptGraph &graph;
   FeatureExchange &exchange;
-  bool recorded;    // gradients are wanted
+  bool recorded;    // gradients are needed
 
   struct Layer {
     Tensor x, sent, rows, out;    // x and rows are leaves
@@ -74,7 +74,7 @@ struct ScriptPass {
 
   Tensor vectors;               // leaf
   Tensors features;             // outputs of edge_features
-  Tensors feature_leaves;       // what the other segments read
+  Tensors feature_leaves;       // read by the other segments
   Tensors feature_gradients;    // summed over segments, floating-point features only
   Tensor embedded;
   std::vector<Layer> layers;

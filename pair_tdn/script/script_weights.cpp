@@ -24,13 +24,13 @@ NamedArrays weights_of_pairs(const torch::jit::Module &module, const std::vector
   return out;
 }
 
-/// Looks at the tables of at most two elements before those of many are made.
+/// Examines the tables of at most two elements before those of many are made.
 void check_tables(const torch::jit::Module &module, const EvaluatorOptions &options, int n_elements)
 {
   auto few = options.species;
   few.resize(std::min<size_t>(few.size(), 2));
   const auto n_pairs = static_cast<int64_t>(few.size() * few.size());
-  double numbers = 0;    // grows with every pair, unless the networks do not see the elements
+  double numbers = 0;    // grows with every pair, unless the networks ignore the elements
   for (const auto &[name, table] : weights_of_pairs(module, few, n_elements))
     if (name.ends_with("table") && table.shape.at(0) == n_pairs)
       numbers += static_cast<double>(table.size()) / static_cast<double>(n_pairs);

@@ -1,4 +1,4 @@
-// Weights of the fused engine out of archives of format 1, which only TorchScript can read.
+// Weights of the fused engine from archives of format 1, which only TorchScript can read.
 #pragma once
 
 #include "archive/named_arrays.h"
@@ -8,7 +8,7 @@
 
 namespace tdn {
 
-/// By name, with tables of the pairs of `options.species`; nothing when the archive has no tables.
+/// By name, with tables for the pairs of `options.species`; nothing if the archive has no tables.
 std::optional<NamedArrays> read_fused_weights(const ModelArchive &archive,
                                               const EvaluatorOptions &options);
 

@@ -1,4 +1,4 @@
-// Exceptions of torch end here: nobody outside this library knows their types.
+// Converts torch's exceptions: nothing outside this library knows their types.
 #pragma once
 
 #include "errors.h"
@@ -20,7 +20,7 @@ inline std::string first_line(const std::string &text)
   return text.substr(begin, text.find('\n', begin) - begin);
 }
 
-/// Whether a libtorch message says so; TorchScript does not keep the type of an exception.
+/// Whether a libtorch message reports this; TorchScript does not keep the type of an exception.
 inline bool is_out_of_memory(const std::string &text)
 {
   for (const char *sign : {"DefaultCPUAllocator: ", "out of memory"})

@@ -65,7 +65,7 @@ def check_target(path: str | Path, overwrite: bool) -> Path:
     """Refuse to overwrite a file silently, or to start long work for a folder that does not exist."""
     path = Path(path)
     if path.exists() and not overwrite:
-        raise TDNError(f"'{path}' exists already; choose another name or allow overwriting it (--overwrite)")
+        raise TDNError(f"'{path}' already exists; choose another name or allow overwriting it (--overwrite)")
     if not path.parent.is_dir():
         raise TDNError(f"folder '{path.parent}' of the file to write does not exist; create it first")
     return path

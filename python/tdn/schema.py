@@ -1,8 +1,8 @@
 """Names in a model archive ``*.tdn.pt``. Twin of ``pair_tdn/archive/archive_schema.h``; a test compares the two.
 
 An archive is a TorchScript file of stored zip records with the extra records ``metadata.json`` (the label) and
-``weights.safetensors`` (the weights of the fused engine, where it can run the model). Every checksum, the label and the
-hash of the weights are verified before anything is used. The module offers the model in segments, so that rows can be
+``weights.safetensors`` (the weights of the fused engine, if it can run the model). Every checksum, the label and the
+hash of the weights are verified before anything is used. The module has the model in segments, so that rows can be
 exchanged in between:
 
     edge_features(vectors, pair)                              -> List[Tensor], each (n_edges, ...)
@@ -44,7 +44,7 @@ PAIR_TERM = "pair_term"
 PAIR_ENERGY = "pair_energy"
 FORCE_HEAD = "force_head"
 FORCES = "forces"
-# Of format 1: the weights by a method; attribute, int, 0: no tables, the method cannot be called.
+# Format 1 only: a method that returns the weights; an attribute, int, 0 if there are no tables and no such method.
 FUSED_WEIGHTS = "fused_weights"
 N_KNOTS = "n_knots"
 # Its buffers, and those of the pair term, stay float64 in every precision: total energies need ten digits.

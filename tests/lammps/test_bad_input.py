@@ -173,7 +173,9 @@ def test_wrong_number_of_elements(folder: Path):
 
 
 def test_newton_off(folder: Path):
-    sentence = "newton pair is off but forces on ghost atoms must be sent back: write newton on before the box is created"
+    sentence = (
+        "newton pair is off but forces on ghost atoms must be sent back: write newton on before the box is created"
+    )
     fails(folder, sentence, before="newton off")
 
 

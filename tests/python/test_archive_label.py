@@ -103,7 +103,7 @@ class TestReading:
     @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 nothing more"])
     def test_not_an_archive(self, tmp_path, content):
         (tmp_path / "a.tdn.pt").write_bytes(content)
-        with pytest.raises(TDNError, match=r"is not a whole archive .*; copy it again or deploy it anew"):
+        with pytest.raises(TDNError, match=r"is not a complete archive .*; copy it again or deploy it again"):
             read_label(tmp_path / "a.tdn.pt")
         with pytest.raises(TDNError, match=r"a\.tdn\.pt' cannot be read"):
             tdn.load(tmp_path / "a.tdn.pt")
@@ -112,13 +112,13 @@ class TestReading:
     def test_truncated(self, archive_file, tmp_path, part):
         content = archive_file.read_bytes()
         (tmp_path / "a.tdn.pt").write_bytes(content[: int(part * len(content))])
-        with pytest.raises(TDNError, match="is not a whole archive"):
+        with pytest.raises(TDNError, match="is not a complete archive"):
             read_label(tmp_path / "a.tdn.pt")
 
     def test_damaged_label(self, archive_file, tmp_path):
         content = archive_file.read_bytes().replace(b'"format_version"', b'"format_versiom"')
         (tmp_path / "a.tdn.pt").write_bytes(content)
-        with pytest.raises(TDNError, match="is not a whole archive"):
+        with pytest.raises(TDNError, match="is not a complete archive"):
             read_label(tmp_path / "a.tdn.pt")
 
     def test_checkpoint_instead_of_archive(self, model, tmp_path):
@@ -154,7 +154,7 @@ class TestReading:
 
     def test_other_format(self, archive_file, tmp_path):
         path = self.changed(archive_file, tmp_path / "a.tdn.pt", format="other")
-        with pytest.raises(TDNError, match="has format 'other', not 'tdn'; deploy it anew"):
+        with pytest.raises(TDNError, match="has format 'other', not 'tdn'; deploy it again"):
             read_label(path)
 
     @pytest.mark.parametrize("name", schema.REQUIRED_FIELDS[2:])
@@ -162,7 +162,7 @@ class TestReading:
         label = read_label(archive_file)
         del label[name]
         path = self.rewritten(archive_file, tmp_path / "a.tdn.pt", json.dumps(label))
-        with pytest.raises(TDNError, match=f"lacks {name}; deploy the model anew"):
+        with pytest.raises(TDNError, match=f"lacks {name}; deploy the model again"):
             read_label(path)
 
     def test_archive_in_another_place(self, archive_file, model, tmp_path):

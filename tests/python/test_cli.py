@@ -171,7 +171,7 @@ class TestMistakes:
     def test_deploy(self, run_folder, tmp_path, mistake):
         checkpoint, archive = run_folder / "run" / "best.ckpt", run_folder / "cu.tdn.pt"
         before = archive.read_bytes()
-        assert "exists already" in mistake("deploy", checkpoint, "-o", archive)
+        assert "already exists" in mistake("deploy", checkpoint, "-o", archive)
         assert archive.read_bytes() == before
         output = tmp_path / "a.tdn.pt"
         assert "does not exist" in mistake("deploy", tmp_path / "none.ckpt", "-o", output)
@@ -183,7 +183,7 @@ class TestMistakes:
     def test_inspect(self, run_folder, tmp_path, mistake):
         assert "does not exist; make one with 'tdn deploy" in mistake("inspect", tmp_path / "none.tdn.pt")
         assert "has no record metadata.json" in mistake("inspect", run_folder / "run" / "best.ckpt")
-        assert "is not a whole archive" in mistake("inspect", run_folder / "train.xyz")
+        assert "is not a complete archive" in mistake("inspect", run_folder / "train.xyz")
 
     def test_import_airs(self, run_folder, tmp_path, mistake):
         output = tmp_path / "a.ckpt"
@@ -207,7 +207,7 @@ class TestImportAirs:
         checkpoint, archive = tmp_path / "a.ckpt", tmp_path / "a.tdn.pt"
         text = answer("import-airs", published, "-o", checkpoint)
         assert f"wrote {checkpoint}: 2 layers, 32 channels, l_max 1" in text
-        assert "exists already" in mistake("import-airs", published, "-o", checkpoint)
+        assert "already exists" in mistake("import-airs", published, "-o", checkpoint)
         assert "FAILED" not in answer("deploy", checkpoint, "-o", archive)
         lines = answer("inspect", archive).splitlines()
         assert "energy_convention: per_atom" in lines

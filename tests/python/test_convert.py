@@ -67,7 +67,7 @@ class TestConvert:
         target = tmp_path / "b.xyz"
         target.write_text("mine")
         assert run("convert", shard, target) == 1
-        assert "exists already" in capsys.readouterr().err
+        assert "already exists" in capsys.readouterr().err
         assert target.read_text() == "mine"
         assert run("convert", shard, target, "--overwrite") == 0
         assert len(open_source(target)) == 6

@@ -167,7 +167,7 @@ class TestWriting:
     def test_existing_file_is_refused_and_left_alone(self, small, tmp_path):
         path = tmp_path / "a.tdn.pt"
         path.write_text("precious")
-        with pytest.raises(TDNError, match=r"a\.tdn\.pt' exists already; choose another name or .*--overwrite"):
+        with pytest.raises(TDNError, match=r"a\.tdn\.pt' already exists; choose another name or .*--overwrite"):
             write_archive(small, path)
         assert path.read_text() == "precious"
         write_archive(small, path, overwrite=True)

@@ -112,7 +112,7 @@ class TestOtherNames:
         (found,) = open_source({"path": tmp_path / "a.aselmdb", "energy_key": "sid"})
         assert found.energy == 7
         write_oc_graphs(tmp_path / "b.lmdb", [CatalystEntry(structure)])
-        with pytest.raises(TDNError, match="holds graphs, whose labels have fixed names; leave out energy_key"):
+        with pytest.raises(TDNError, match="holds graphs, whose labels have fixed names; omit energy_key"):
             open_source({"path": tmp_path / "b.lmdb", "format": "oc", "energy_key": "sid"})
 
 

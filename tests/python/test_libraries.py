@@ -84,7 +84,7 @@ def test_torch_comes_when_it_is_wanted(archive: Path):
 
 
 CURE = (
-    "install torch, run `python -m tdn.torch_libraries`, which makes the library for it, or name its file in the "
+    "install torch, run `python -m tdn.torch_libraries`, which compiles the library for it, or name its file in the "
     "environment variable TDN_SCRIPT_LIBRARY"
 )
 
@@ -101,7 +101,7 @@ class TestMissingScriptLibrary:
 
     def test_no_file(self, archive: Path, tmp_path: Path):
         path = tmp_path / "none.so"
-        cause = f"engine script needs libtdn_script.so, which cannot be opened (there is no file '{path}')"
+        cause = f"engine script needs libtdn_script.so, which cannot be opened (file '{path}' does not exist)"
         assert self.sentence(archive, path, engine="script") == f"{cause}: {CURE}"
 
     def test_no_library(self, archive: Path, tmp_path: Path):
@@ -118,7 +118,7 @@ class TestMissingScriptLibrary:
 
     def test_a_device_that_needs_it(self, archive: Path, tmp_path: Path):
         found = self.sentence(archive, tmp_path / "none.so", device="cuda")
-        assert found.startswith("device cuda needs libtdn_script.so, which cannot be opened (there is no file")
+        assert found.startswith("device cuda needs libtdn_script.so, which cannot be opened (file '")
 
 
 def test_errors_of_torch_are_ours(archive: Path, tmp_path: Path):
@@ -126,5 +126,5 @@ def test_errors_of_torch_are_ours(archive: Path, tmp_path: Path):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("this machine has what is asked for")
-    with pytest.raises(TDNError, match=r"device cuda is asked for but torch .* sees no CUDA device: use device cpu"):
+    with pytest.raises(TDNError, match=r"device cuda is requested but torch .* sees no CUDA device: use device cpu"):
         core.Evaluator(str(archive), device="cuda")

@@ -115,7 +115,7 @@ class TestBothForms:
 
     def test_existing_file(self, tmp_path, write, name, precision):
         write(tmp_path / name, ENTRIES)
-        with pytest.raises(TDNError, match="exists already"):
+        with pytest.raises(TDNError, match="already exists"):
             write(tmp_path / name, ENTRIES)
 
     def test_unknown_task(self, tmp_path, write, name, precision):
@@ -173,7 +173,7 @@ class TestRows:
             (row(energy=None), "^row 1 of a.lmdb has no energy, the energy of task s2ef; choose another task"),
             (row(forces=[[0, 0, 0]]), r"its forces have shape \(1, 3\), not \(2, 3\)"),
             (row(energy=float("nan")), "its energy hold a value that is not a finite number"),
-            (row(numbers=[29, 200]), "atomic number 200, which is no element"),
+            (row(numbers=[29, 200]), "atomic number 200, which is not an element"),
             (row(numbers="text"), "^row 1 of a.lmdb is malformed"),
             (row(constraints=[{"name": "FixAtoms", "kwargs": {"indices": [9]}}]), "^row 1 of a.lmdb is malformed"),
             (number([1]), "^row 1 of a.lmdb is a list, not a row of ASE"),
@@ -223,7 +223,7 @@ class TestGraphs:
         write_lmdb(tmp_path / "a.lmdb", [*entries, (b"length", pickle.dumps(2))])
         source = open_source(tmp_path / "a.lmdb")
         assert len(source) == 2
-        assert source.left_out == {"graph beyond the number of graphs that the file gives": 1}
+        assert source.left_out == {"graph beyond the number of graphs that the file states": 1}
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -270,7 +270,7 @@ class TestGraphFiles:
 
     def test_wrong_length(self, tmp_path):
         write_lmdb(tmp_path / "a.lmdb", [(b"0", graph()), (b"length", pickle.dumps(5))])
-        with pytest.raises(TDNError, match="has 1 graphs but gives their number as 5; write it again"):
+        with pytest.raises(TDNError, match="has 1 graphs but states their number as 5; write it again"):
             open_source(tmp_path / "a.lmdb")
 
     def test_molecules_have_no_place(self, tmp_path):

@@ -89,7 +89,7 @@ def test_command(upgraded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["upgrade", str(OLD), "-o", str(target)]) == 0
     assert f"wrote {target}" in capsys.readouterr().out
     assert main(["upgrade", str(OLD), "-o", str(target)]) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main(["upgrade", str(upgraded), "-o", str(tmp_path / "again.tdn.pt")]) == 1
     assert "has archive format 2 already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["new.tdn.pt"]

@@ -114,7 +114,7 @@ class TestCommand:
 
     def test_archive_without_configuration(self, tmp_path):
         path = make_archive("pair", "float64", tmp_path)
-        with pytest.raises(TDNError, match=r"has no model_config, so its stages are unknown; deploy the model anew"):
+        with pytest.raises(TDNError, match=r"has no model_config, so its stages are unknown; deploy the model again"):
             profile(path, lambda model: lattice_graph(model, 8), 1)
 
 
@@ -168,7 +168,7 @@ class TestAgainstTorch:
         adjoint = flops(lambda: torch.autograd.grad(out, message))["Global"]
         found = counts(model)
         assert found["forward products"].operations == 3 * forward
-        assert found["backward products"].operations == 3 * (forward + adjoint)  # computed anew, then backward
+        assert found["backward products"].operations == 3 * (forward + adjoint)  # recomputed, then backward
 
     def test_products_with_the_edge_matrix(self, model):
         """Dense products of both kinds; the last layer's second one has a single row."""

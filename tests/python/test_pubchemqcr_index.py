@@ -166,13 +166,13 @@ class TestWriting:
     def test_structures_that_do_not_fit(self, tmp_path):
         for changes, message in (
             ({"energy": None}, "molecule 0 has no energy or no forces, which PubChemQCR needs"),
-            ({"pbc": np.ones(3, bool)}, "molecule 0 is periodic, which PubChemQCR has no place for"),
+            ({"pbc": np.ones(3, bool)}, "molecule 0 is periodic, which PubChemQCR cannot hold"),
         ):
             with pytest.raises(TDNError, match=message):
                 write_pubchemqcr(tmp_path / "a.lmdb", [(1, {"hf": [replace(molecule(), **changes)]})])
 
     def test_existing_file(self, shard):
-        with pytest.raises(TDNError, match="exists already"):
+        with pytest.raises(TDNError, match="already exists"):
             write_pubchemqcr(shard, [])
         write_pubchemqcr(shard, [(1, {"DFT_1st": [molecule()]})], overwrite=True)
         assert len(open_source(shard)) == 1

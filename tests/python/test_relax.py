@@ -228,7 +228,7 @@ class TestCommand:
         assert run(folder, "--fmax", "0.1") == 0
         before = (folder / "out.xyz").read_bytes()
         assert run(folder) == 1
-        assert "out.xyz' exists already" in capsys.readouterr().err
+        assert "out.xyz' already exists" in capsys.readouterr().err
         assert (folder / "out.xyz").read_bytes() == before
         steps = folder / "steps.xyz"
         steps.write_text("mine")

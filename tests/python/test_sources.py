@@ -93,7 +93,7 @@ class TestXyz:
         path.write_text(path.read_text().replace("O ", "XX", 1))
         source = open_source(path)
         assert_same(STRUCTURES[1], source[1], atol=2e-8)
-        with pytest.raises(TDNError, match=r"^structure 0 of a\.xyz, line 3: 'XX' is no element; write chemical"):
+        with pytest.raises(TDNError, match=r"^structure 0 of a\.xyz, line 3: 'XX' is not an element; write chemical"):
             source[0]
 
     def test_cell_vectors_after_the_atoms(self, tmp_path):
@@ -124,7 +124,7 @@ class TestJoinedAndCut:
         assert [one.name for one in source] == ["structure 2 of a.xyz", "structure 0 of a.xyz"]
         assert source.elements() == ("H", "O")
         assert source.fingerprint() != Subset(source.source, [0, 2]).fingerprint()
-        with pytest.raises(TDNError, match="a subset asks for structure 3 of 3; give smaller indices"):
+        with pytest.raises(TDNError, match="a subset contains structure 3 of 3; give smaller indices"):
             Subset(source.source, [3])
 
 

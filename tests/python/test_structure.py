@@ -63,8 +63,8 @@ class TestRefused:
         ("changes", "message"),
         [
             ({"numbers": np.zeros(0, int)}, "^this: it has no atoms; repair or remove"),
-            ({"numbers": np.array([8, 1, 0])}, "atomic number 0, which is no element"),
-            ({"numbers": np.array([8, 1, 119])}, "atomic number 119, which is no element"),
+            ({"numbers": np.array([8, 1, 0])}, "atomic number 0, which is not an element"),
+            ({"numbers": np.array([8, 1, 119])}, "atomic number 119, which is not an element"),
             ({"positions": np.zeros((2, 3))}, r"its positions have shape \(2, 3\), not \(3, 3\)"),
             ({"forces": np.zeros((3, 2))}, r"its forces have shape \(3, 2\), not \(3, 3\)"),
             ({"fixed": np.zeros(2, bool)}, r"its fixed have shape \(2,\), not \(3,\)"),

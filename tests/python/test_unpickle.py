@@ -165,5 +165,5 @@ class TestMalice:
 
     @pytest.mark.parametrize("content", [b"", b"text", pickle.dumps([1, 2, 3])[:-4]])
     def test_broken(self, content):
-        with pytest.raises(TDNError, match=r"^it is not a readable pickle \(.+\); give a whole file$"):
+        with pytest.raises(TDNError, match=r"^it is not a readable pickle \(.+\); give a complete file$"):
             load_plain(content, "it")

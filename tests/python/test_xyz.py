@@ -175,11 +175,11 @@ GARBAGE = [
     (":forces:R:3", "", 7, "'Si 0.5 0.25 0 1 2 3' has 7 columns but Properties name 4"),
     ("O 2 2 2", "O 2 2", 8, "'O 2 2 -1 -2 -3' has 6 columns but Properties name 7"),
     ("O 2 2 2 -1 -2 -3", "", 8, "'' has 0 columns but Properties name 7"),
-    ("O 2 2 2", "O1 2 2 2", 8, "'O1' is no element; write chemical symbols such as C or Si"),
-    ("O 2 2 2", "O_h 2 2 2", 8, "'O_h' is no element"),
-    ("O 2 2 2", "8 2 2 2", 8, "'8' is no element"),
-    ("O 2 2 2", "\x1b[2J 2 2 2", 8, r"'\\x1b\[2J' is no element"),
-    ("O 2 2 2", "X 2 2 2", 8, "'X' is no element"),
+    ("O 2 2 2", "O1 2 2 2", 8, "'O1' is not an element; write chemical symbols such as C or Si"),
+    ("O 2 2 2", "O_h 2 2 2", 8, "'O_h' is not an element"),
+    ("O 2 2 2", "8 2 2 2", 8, "'8' is not an element"),
+    ("O 2 2 2", "\x1b[2J 2 2 2", 8, r"'\\x1b\[2J' is not an element"),
+    ("O 2 2 2", "X 2 2 2", 8, "'X' is not an element"),
     ("O 2 2 2", "O 2 ******** 2", 8, r"pos has '\*\*\*\*\*\*\*\*', which is not a number; Fortran writes stars"),
     ("O 2 2 2", "O 2 1.0D+03 2", 8, r"pos has '1.0D\+03', which is not a number; Fortran's exponents D are not read"),
     ("O 2 2 2", "O 2 1_0 2", 8, "pos has '1_0', which is not a number; correct it"),
@@ -232,8 +232,11 @@ def test_garbage_in_a_field(tmp_path, old, new, line, message):
             "structure 2 of a.xyz, line 9: 'O 2 2 2 -1 -2 -3' is where the number of atoms should be; correct "
             "this line, or the number of atoms in line 6, '1'",
         ),
-        ("1\n\nCu 0 0 0\nVEC1 1 0\n", "structure 0 of a.xyz, line 4: 'VEC1 1 0' is no cell vector; write VEC1 x y z"),
-        ("1\n\nCu 0 0 0\nVEC4 1 0 0\n", "structure 0 of a.xyz, line 4: 'VEC4 1 0 0' is no cell vector"),
+        (
+            "1\n\nCu 0 0 0\nVEC1 1 0\n",
+            "structure 0 of a.xyz, line 4: 'VEC1 1 0' is not a cell vector; write VEC1 x y z",
+        ),
+        ("1\n\nCu 0 0 0\nVEC4 1 0 0\n", "structure 0 of a.xyz, line 4: 'VEC4 1 0 0' is not a cell vector"),
         (
             "1\n\nCu 0 0\n",
             "structure 0 of a.xyz, line 3: 'Cu 0 0' has 3 columns but an atom without Properties needs 4",
@@ -246,7 +249,7 @@ def test_garbage_in_a_field(tmp_path, old, new, line, message):
             "1\nProperties=Z:I:1:pos:R:3\n1e30 0 0 0\n",
             "structure 0 of a.xyz, line 3: Z has '1e30', which is not a whole",
         ),
-        ("1\nProperties=Z:I:1:pos:R:3\n119 0 0 0\n", "structure 0 of a.xyz, line 3: '119' is no element"),
+        ("1\nProperties=Z:I:1:pos:R:3\n119 0 0 0\n", "structure 0 of a.xyz, line 3: '119' is not an element"),
         (
             "1\nProperties=species:S:1:pos:R:3:move_mask:L:1\nH 0 0 0 maybe\n",
             "structure 0 of a.xyz, line 3: move_mask has 'maybe'",
@@ -319,7 +322,7 @@ class TestCommands:
             "traceback_energy/energy_unit": "structure 0 of energy_unit.xyz, line 2: energy is '-42.4585618739 eV'",
             "frame_number/stars": "which is not a number; Fortran writes stars",
             "frame_number/fortran": "which is not a number; Fortran's exponents D are not read",
-            "frame_number/label_species": "structure 0 of label_species.xyz, line 3: 'Si1' is no element",
+            "frame_number/label_species": "structure 0 of label_species.xyz, line 3: 'Si1' is not an element",
         }.items():
             assert main(["data", str(faults / f"{name}.xyz")]) == 1
             error = capsys.readouterr().err

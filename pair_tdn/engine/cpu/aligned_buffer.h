@@ -1,4 +1,4 @@
-// Memory that is kept from step to step, aligned for vector instructions.
+// Memory that is kept between steps, aligned for vector instructions.
 #pragma once
 
 #include <cstddef>
@@ -8,13 +8,13 @@
 
 namespace tdn {
 
-/// Contents are not kept when it grows, and not initialized.
+/// Growing discards the contents; new memory is not initialized.
 template <typename T> class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t n) { at_least(n); }
 
-  /// Room for n numbers; the second time it grows by a twentieth more than asked, for systems whose
+  /// Space for n numbers; from the second time it grows by a twentieth more, for systems whose
   /// size varies from step to step.
   T *at_least(size_t n)
   {

@@ -1,4 +1,4 @@
-// Which entries of an edge's matrix K there are, known when the kernels are compiled.
+// Which entries an edge's matrix K has, known when the kernels are compiled.
 #pragma once
 
 #include "simd.h"
@@ -8,9 +8,9 @@
 
 namespace tdn::TDN_ISA {
 
-/// SHARED: all paths of a channel have one radial weight, K is one matrix. FEW: the same for
+/// SHARED: all paths of a channel share one radial weight, K is one matrix. FEW: the same for
 /// products that keep parity and l_max 1, whose K_kj vanish for different k, j > 0. SEPARATE: each
-/// path with an even sum of degrees has its weight, and so its own block.
+/// path with an even sum of degrees has its own weight and therefore its own block.
 enum class Form { SHARED, FEW, SEPARATE };
 
 /// body(constant) for BEGIN .. END - 1
@@ -31,8 +31,8 @@ constexpr int degree_of(int k)
 }
 
 /// A block of K, from degree `first` of the operand to degree `product`. `second` is the degree of
-/// the spherical harmonics in it, -1 for all of them; `entry` is where it begins, row by row of
-/// `stride` numbers.
+/// the spherical harmonics in it, -1 for all of them; `entry` is its start; its rows have `stride`
+/// numbers.
 struct Part {
   int product, first, second, weight, entry, stride;
 };
@@ -42,7 +42,7 @@ template <int L, Form FORM> struct Coupling {
   static constexpr bool SEPARATE = FORM == Form::SEPARATE;
 
   /// visit(part), by the degree of the product, then that of the operand, then of the harmonics, as
-  /// in python/tdn/model/clebsch_gordan.py, paths_by_product.
+  /// in python/tdn/algebra/clebsch_gordan.py, paths_by_product.
   template <typename Visit> static constexpr void for_parts(Visit visit)
   {
     int weight = 0, entry = 0;
@@ -89,13 +89,13 @@ template <int L, Form FORM> struct Coupling {
   static constexpr int N_ENTRIES = count_entries();
   static constexpr int N_WEIGHTS = SEPARATE ? N_PARTS : 1;
 
-  /// Of component k of the product and j of the operand, both within the part.
+  /// Index of component k of the product and j of the operand, both within the part.
   static constexpr int entry(const Part &part, int k, int j)
   {
     return part.entry + (k - part.product * part.product) * part.stride + j -
            part.first * part.first;
   }
-  /// Harmonics of degree 0 make a constant times the unit matrix.
+  /// Harmonics of degree 0 give a constant times the unit matrix.
   static constexpr bool is_zero(const Part &part, int k, int j)
   {
     if (SEPARATE)

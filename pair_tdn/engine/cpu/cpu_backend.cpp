@@ -50,7 +50,7 @@ template <typename T> class CpuBackend : public Backend {
 
   void send(int layer) override { send(state_.weights.layers[layer], state_.input_of(layer)); }
 
-  /// Messages hold channels without padding.
+  /// Channels in messages have no padding.
   void fill(FeatureExchange &exchange) override
   {
     state_.workers.run_exchange([&] {
@@ -232,7 +232,7 @@ template <typename T> class CpuBackend : public Backend {
     }
   }
 
-  /// Where each part adds: the first to the rows themselves.
+  /// Rows to which each part adds: the first adds to the rows themselves.
   std::vector<T *> clear_rows(T *grad_rows)
   {
     const auto &parts = state_.workers.parts();

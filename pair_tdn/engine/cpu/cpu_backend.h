@@ -1,5 +1,5 @@
-// The backend of processors. Of every layer it keeps its input, the sum over edges and the
-// attention weights; kernels compute all else anew for the gradient.
+// The backend for CPUs. It stores the input of every layer, the sum over edges and the
+// attention weights; kernels recompute the rest for the gradient.
 #pragma once
 
 #include "archive/named_arrays.h"

@@ -1,4 +1,4 @@
-// What the CPU backend holds in an evaluation, and where its stages find their numbers.
+// State of the CPU backend in an evaluation, and the arrays of its stages.
 #pragma once
 
 #include "engine/backend.h"
@@ -63,7 +63,7 @@ template <typename T> struct CpuState {
   int64_t remote_size() const { return (n_rows - n_owned()) * width(); }
   T *remote_rows() const { return buffers.rows.data() + n_owned() * width(); }
 
-  /// The graph's own, unless it was made for a model of another precision.
+  /// The graph's vectors, unless it was made for a model of another precision.
   const T *vectors_of_graph()
   {
     if (graph.precision == PRECISION_OF<T>) return static_cast<const T *>(graph.vectors);

@@ -1,4 +1,4 @@
-// Picks the kernels of the widest instruction set that this processor has.
+// Selects the kernels of the widest instruction set of this processor.
 
 #include "errors.h"
 #include "kernels.h"
@@ -11,7 +11,7 @@ namespace tdn::fused {
 
 namespace {
 
-/// From what runs anywhere to what asks most of a processor.
+/// From kernels that run anywhere to those that need the newest processor.
 constexpr const char *NAMES[] = {"reference", "portable", "avx2", "avx512"};
 enum Choice { REFERENCE, PORTABLE, AVX2, AVX512, N_CHOICES };
 static_assert(std::size(NAMES) == N_CHOICES);
@@ -31,7 +31,7 @@ Choice widest()
 #endif
 }
 
-/// Asked for by the environment, else the widest.
+/// Those named in the environment, else the widest.
 Choice chosen()
 {
   const Choice best = widest();

@@ -9,7 +9,7 @@
 
 namespace tdn::TDN_ISA {
 
-/// Edges of a block: a multiple of the rows of every tile and of the lanes of every vector.
+/// Edges in a block: a multiple of the rows of every tile and of the lanes of every vector.
 inline constexpr int EDGES = 48;
 
 /// Hands out parts of a thread's memory, 64-byte aligned.
@@ -29,7 +29,7 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
   using V = Vec<T>;
 
   int64_t begin;                                           // first edge
-  int n;                                                   // edges, at most EDGES
+  int n;                                                   // number of edges, at most EDGES
   alignas(64) T x[EDGES], y[EDGES], z[EDGES], r[EDGES];    // unit vector and length
   alignas(64) T envelope[EDGES], log_slope[EDGES];         // u, d log u / dr
   alignas(64) T basis[6][EDGES], slope[6][EDGES];    // of the table's entries in u f and d(u f)/dr
@@ -37,7 +37,7 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
   alignas(64) T matrix[N][EDGES];       // K
   alignas(64) T by_matrix[N][EDGES];    // gradient with respect to K
   alignas(64) T by_length[EDGES];       // and to the length
-  ptrdiff_t entry[EDGES];               // first number of the two knots in the table
+  ptrdiff_t entry[EDGES];               // offset of the two knots in the table
   int32_t neighbor[EDGES], target[EDGES];
   /// An entry of K is a sum over harmonics: the model's terms begin .. end - 1.
   struct Terms {
@@ -45,7 +45,7 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
   };
   Terms terms[N];
 
-  /// Numbers of a thread's memory that `make` takes.
+  /// Numbers that `make` takes of a thread's memory.
   static constexpr size_t scratch_size() { return sizeof(EdgeBlock) / sizeof(T) + 16; }
 
   static EdgeBlock *make(const fused::Model<T> &model, Scratch<T> &scratch)
@@ -106,8 +106,8 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
     }
   }
 
-  /// Where an edge stands in its table, and what it multiplies six coefficients with in u f and d(u
-  /// f)/dr.
+  /// The position of an edge in its table, and the factors of its six coefficients in u f and
+  /// d(u f)/dr.
   void place_in_table(const fused::Model<T> &model, const fused::Radial<T> &radial,
                       const fused::Edges<T> &edges)
   {
@@ -163,7 +163,7 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
     set_matrix(model);
   }
 
-  /// Gradients by K and by the length -> by the edge vectors; added to the edges' gradients.
+  /// From gradients by K and by the length to those by the edge vectors, which are added to.
   void add_gradients(const fused::Model<T> &model, const fused::Edges<T> &edges)
   {
     alignas(64) T out[3][EDGES];
@@ -198,7 +198,7 @@ template <typename T, int L, Form FORM> struct EdgeBlock {
   }
 
  private:
-  /// Of the entry's terms those that a part has: harmonics of its degree.
+  /// The entry's terms within a part: harmonics of its degree.
   static Terms terms_of(const fused::Model<T> &model, const Part &part, int k, int j)
   {
     int begin = model.first_term[k * D + j], end = model.first_term[k * D + j + 1];

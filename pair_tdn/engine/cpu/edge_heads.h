@@ -16,7 +16,7 @@ template <typename T> class Heads {
     for (int c = 0; c < stride; ++c) head_of[c] = c < m.n_channels ? c / width : LANES<T> - 1;
   }
 
-  /// Of the constructor, and of `take`.
+  /// For the constructor, and for `take`.
   static size_t scratch_size(const fused::Model<T> &m)
   {
     return static_cast<size_t>(m.stride) + 16;
@@ -26,8 +26,8 @@ template <typename T> class Heads {
     return static_cast<size_t>(rows) * m.n_heads + LANES<T> + 16;
   }
 
-  /// Room for rows of a number per head, and a vector more: spread() reads past the last head, and
-  /// the zeros of padding channels times what it finds there must stay zeros.
+  /// Space for rows of one number per head and one vector more: spread() reads past the last head,
+  /// and the zeros of padding channels times the numbers there must stay zeros.
   T *take(Scratch<T> &scratch, int rows) const
   {
     const int n = rows * n_heads + LANES<T>;
@@ -36,7 +36,7 @@ template <typename T> class Heads {
     return begin;
   }
 
-  /// A number per head at channels v ..; `of_heads` can be read to a whole vector.
+  /// The head's number at channels v ..; whole vectors of `of_heads` can be read.
   TDN_INLINE V spread(const T *of_heads, int v) const
   {
     if (width % LANES<T> == 0) return all(of_heads[v / width]);

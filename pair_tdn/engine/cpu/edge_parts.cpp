@@ -6,7 +6,7 @@ namespace tdn {
 
 void EdgeParts::divide(const int64_t *first_edge, int64_t n_owned, int n_parts)
 {
-  // A center without edges costs something too.
+  // A center without edges has a cost, too.
   const auto work = [&](int64_t i) { return first_edge[i] + i; };
   begins_.assign(1, 0);
   for (int part = 1; part < n_parts; ++part) {

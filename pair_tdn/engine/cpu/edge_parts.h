@@ -1,6 +1,6 @@
-// Divides the centers among threads, and lets each add to rows of atoms without the others: the
-// first part adds in place, every other part to copies of the rows it touches, which are summed in
-// the order of the parts. The same number of threads gives the same bits.
+// Divides the centers among threads, which add to rows of atoms independently: the first part adds
+// in place, every other part to copies of the rows it touches, which are summed in the order of
+// the parts. The same number of threads gives the same bits.
 #pragma once
 
 #include "aligned_buffer.h"
@@ -12,7 +12,7 @@ namespace tdn {
 
 class EdgeParts {
  public:
-  /// Parts of about as many edges each; `first_edge` (n_owned + 1).
+  /// Makes parts with about the same number of edges; `first_edge` (n_owned + 1).
   void divide(const int64_t *first_edge, int64_t n_owned, int n_parts);
   /// Numbers the rows that each part touches; `neighbor` (n_edges), rows below n_rows.
   void number_rows(const int64_t *first_edge, const int32_t *neighbor, int64_t n_rows);
@@ -20,7 +20,7 @@ class EdgeParts {
   int size() const { return static_cast<int>(begins_.size()) - 1; }
   int64_t begin(int part) const { return begins_[part]; }
   int64_t end(int part) const { return begins_[part + 1]; }
-  /// Row of an edge in its part's copies, or null when there is one part.
+  /// Row of an edge in its part's copies, or null if there is one part.
   const int32_t *target() const { return size() > 1 ? target_.data() : nullptr; }
   int64_t n_copies(int part) const { return static_cast<int64_t>(rows_[part].size()); }
 
@@ -45,8 +45,8 @@ class EdgeParts {
  private:
   std::vector<int64_t> begins_{0, 0};
   std::vector<int32_t> target_;
-  std::vector<std::vector<int32_t>> rows_;    // of each part but the first: its copies' rows
-  std::vector<int32_t> mark_;                 // copy of a row in the part under way
+  std::vector<std::vector<int32_t>> rows_;    // for each part but the first: its copies' rows
+  std::vector<int32_t> mark_;                 // copy of a row in the current part
 };
 
 }    // namespace tdn

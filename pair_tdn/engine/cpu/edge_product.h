@@ -13,7 +13,7 @@ template <typename T, int L, Form FORM> struct EdgeProduct {
   static constexpr bool SEPARATE = Entries::SEPARATE;
   static constexpr int D = Entries::D, W = Entries::N_WEIGHTS;    // radial weights per channel
 
-  /// Row K of the product of an edge's matrix and x, times w when paths have separate weights.
+  /// Row K of the product of an edge's matrix and x, times w if paths have separate weights.
   template <int K>
   TDN_INLINE static V row(const Block &block, int e, const V (&w)[W], const V (&x)[D])
   {
@@ -33,8 +33,8 @@ template <typename T, int L, Form FORM> struct EdgeProduct {
     return sum;
   }
 
-  /// The adjoint of that: from g (OUT rows) to the gradients of x, and those of w, which are added
-  /// to. When there is but one weight, the gradient of x lacks it.
+  /// Its adjoint: from g (OUT rows) to the gradients of x and of w; the latter are added to. With a
+  /// single weight, the gradient of x lacks this factor.
   template <int OUT>
   TDN_INLINE static void vjp(const Block &block, int e, const V (&w)[W], const V (&x)[D],
                              const V (&g)[OUT], V (&by_x)[D], V (&by_w)[W])

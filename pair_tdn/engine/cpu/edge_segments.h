@@ -1,4 +1,4 @@
-// The edges of a block by centers.
+// Groups the edges of a block by center.
 #pragma once
 
 #include "edge_block.h"
@@ -12,7 +12,7 @@ struct Segment {
   bool starts, ends;    // holds the first, the last edge of the center
 };
 
-/// Divides one block after the other, of the edges of centers begin .. end - 1.
+/// Divides consecutive blocks of the edges of centers begin .. end - 1.
 class Segments {
  public:
   Segments(const int64_t *first_edge, int64_t begin, int64_t end)
@@ -20,7 +20,7 @@ class Segments {
   {
   }
 
-  /// Edges from .. from + n - 1, which follow those of the call before.
+  /// Edges from .. from + n - 1, which follow those of the previous call.
   void divide(int64_t from, int n)
   {
     n_ = 0;

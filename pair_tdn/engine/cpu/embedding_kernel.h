@@ -68,7 +68,7 @@ template <typename T, int L> class EmbeddingKernel {
     void operator()() const {}
   };
 
-  /// visit(center, edge in block) for the edges of n centers; after(): when a block is done.
+  /// visit(center, edge in block) for the edges of n centers; after() at the end of a block.
   template <typename Visit, typename After = Nothing>
   static void for_blocks(const Model &m, const fused::Radial<T> &radial, const Edges &edges,
                          int64_t begin, int n, Block &block, Visit visit, After after = {})
@@ -97,7 +97,7 @@ template <typename T, int L> class EmbeddingKernel {
     }
   }
 
-  /// For each degree of the product; the same for all when a channel has one weight.
+  /// For each degree of the product; the same for all if a channel has one weight.
   TDN_INLINE static void embedding_weights(const Model &m, const Weights &w, const Block &block,
                                            const T (&of_table)[6][EDGES], int e, int v,
                                            V (&out)[L + 1])

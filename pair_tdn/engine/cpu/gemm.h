@@ -1,14 +1,14 @@
-// Matrix products with weights that were packed once: C = A B (+ bias or C), A with m rows of k
-// numbers. B is stored in panels of up to PANEL columns, each panel row after row, so that the
-// inner loop reads it in order; A is read where it lies. A panel of 128 rows fits in the L1 cache.
+// Matrix products with weights that are packed once: C = A B (+ bias or C), A with m rows of k
+// numbers. B is stored in panels of up to PANEL columns, each panel row by row, so that the
+// inner loop reads it in order; A is read in place. A panel of 128 rows fits in the L1 cache.
 #pragma once
 
 #include "simd.h"
 
 namespace tdn::TDN_ISA {
 
-/// Vectors side by side in a panel, and rows of A worked on at once: as many accumulators as
-/// registers hold beside one row of the panel.
+/// Vectors side by side in a panel, and rows of A processed at once: as many accumulators as fit
+/// into registers beside one row of the panel.
 #if TDN_VECTOR_BYTES == 64
 inline constexpr int PANEL_VECTORS = 4;
 template <int NV> inline constexpr int TILE_ROWS = NV == 4 ? 6 : NV == 3 ? 8 : 12;

@@ -1,5 +1,5 @@
 // Real spherical harmonics of unit vectors and their derivatives, a vector of edges at once. Basis
-// and recursions as in python/tdn/model/spherical_harmonics.py.
+// and recursions as in python/tdn/algebra/spherical_harmonics.py.
 #pragma once
 
 #include "simd.h"

@@ -1,4 +1,4 @@
-// Numbers of a table at two neighboring knots -> the polynomial between them.
+// From the numbers of a table at two neighboring knots to the polynomial between them.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,7 @@
 
 namespace tdn::TDN_ISA {
 
-/// Picks the template of a model's l_max.
+/// Selects the template for a model's l_max.
 template <typename T> struct Dispatch {
   using Model = fused::Model<T>;
 #define TDN_FOR_DEGREE(KERNEL, CALL) \
@@ -84,7 +84,7 @@ template <typename T> constexpr fused::Kernels<T> table(const char *name)
                             .attend = D::attend,
                             .attend_vjp = D::attend_vjp,
                             .readout = readout<T>};
-  if constexpr (LANES<T> > 1) {    // one lane is no rate of a processor
+  if constexpr (LANES<T> > 1) {    // one lane does not measure the processor
     kernels.register_loop = register_loop<T>;
     kernels.product_loop = product_loop<T>;
   }

@@ -1,6 +1,6 @@
-// What the fused engine asks of an instruction set. Everything here works on a range of centers and
-// knows nothing of torch; arrays are rows of `stride` numbers, the channels padded with zeros to
-// whole vectors, so that kernels have no tails.
+// Interface of the kernels of an instruction set. Everything here works on a range of centers,
+// without torch; arrays are rows of `stride` numbers, the channels padded with zeros to whole
+// vectors, so that kernels have no tails.
 //
 // A layer (see python/tdn/model/attention.py for the formulas):
 //   send          a = W_s norm(x) + b_s                      rows that neighbors read
@@ -18,12 +18,12 @@ namespace tdn::fused {
 /// Shape of a network and constants of its formulas.
 template <typename T> struct Model {
   int l_max, d, n_channels, stride, n_heads;
-  int n_weights;    // most radial weights per channel of any table, see Radial
+  int n_weights;    // largest number of radial weights per channel in any table, see Radial
   T cutoff;
   int envelope_power;    // 0: no envelope (paper)
   T norm_eps, silu_scale, sigmoid_scale;
-  bool norm_divides;      // false: norms are their weights and biases alone
-  T sigmoid_attention;    // scale of sigmoids in the place of the softmax; 0: softmax
+  bool norm_divides;      // false: norms are only their weights and biases
+  T sigmoid_attention;    // scale of sigmoids instead of the softmax; 0: softmax
 
   /// K_ki = sum of value * Y_j, sorted by (k, i); entry(k, i) starts at first_term[k * d + i].
   struct Term {
@@ -47,11 +47,11 @@ template <typename T> struct Norm {
 };
 
 /// Polynomials of degree five [slot][interval][coefficient][weight][stride]: in each interval from
-/// knot to knot f = sum_q c_q t^q, t from 0 to 1. (Made of the two knots in float64: their
-/// difference, which is most of the slope, would lose its digits in float32.)
+/// knot to knot f = sum_q c_q t^q, t from 0 to 1. (Computed from the two knots in float64: their
+/// difference, which dominates the slope, would lose its digits in float32.)
 ///
 /// A channel has one weight for the whole product K v, or one for each path: a degree of the
-/// product, of v and of the spherical harmonics in K, with an even sum; in this order. In the
+/// product, of v and of the spherical harmonics in K with an even sum, sorted in this order. In the
 /// embedding, where v is scalar, that is one for each degree of the product.
 template <typename T> struct Radial {
   const T *table = nullptr;
@@ -95,17 +95,17 @@ template <typename T> struct Edges {
   const int32_t *target;          // row of `grad_rows` that an edge adds to; null: neighbor
 };
 
-/// What the time of a thread goes into.
+/// Stages to which the time of a thread is assigned.
 enum Stage {
   NODES,        ///< norms, linear maps and feed-forward of atoms
-  GEOMETRY,     ///< K, envelope, places in tables, and from their gradients to the edge vectors
+  GEOMETRY,     ///< K, envelope, positions in tables, and their gradients to the edge vectors
   MESSAGES,     ///< gather, radial weights, first product with K, and scatter of gradients
   PRODUCTS,     ///< matrix products of edges
   ATTENTION,    ///< logits, attention weights, gates, second product with K
   N_STAGES
 };
 
-/// Gives the time since the last lap to a stage. A clock comes from outside: kernels call nothing.
+/// Adds the time since the last lap to a stage. The caller gives the clock: kernels call nothing.
 struct Stopwatch {
   int64_t (*now)();    // nanoseconds
   int64_t last;
@@ -116,7 +116,7 @@ struct Stopwatch {
 template <typename T> struct Range {
   int64_t begin, end;
   T *scratch;
-  Stopwatch *watch = nullptr;    // of this thread, when times are wanted
+  Stopwatch *watch = nullptr;    // of this thread, if times are measured
 
   void lap(Stage stage) const
   {
@@ -128,7 +128,7 @@ template <typename T> struct Range {
 };
 
 /// Arrays of one layer: x (n_owned, d, stride), rows (n_rows, d, stride), attended
-/// (n_owned, d_out, stride), attention (n_edges, n_heads). d_out is 1 when only the scalar row of
+/// (n_owned, d_out, stride), attention (n_edges, n_heads). d_out is 1 if only the scalar row of
 /// the result is read (last layer) and d otherwise; results have d_out rows.
 template <typename T> struct LayerArrays {
   const T *x, *rows;
@@ -170,15 +170,15 @@ template <typename T> struct Kernels {
   void (*readout)(const Model<T> &, const Readout<T> &, const T *x, T *values, T *grad_x,
                   const Range<T> &);
 
-  /// Rates of this processor to hold times against, null where there are none: n rounds of fused
-  /// multiply-adds in registers, or of a product of a block of edges with 128 x 128 weights. Give
-  /// the floating-point operations done.
+  /// Measure rates of this processor, null for kernels without vectors: n rounds of fused
+  /// multiply-adds in registers, or of a product of a block of edges with 128 x 128 weights. Return
+  /// the number of floating-point operations.
   double (*register_loop)(int64_t n) = nullptr;
   double (*product_loop)(int64_t n, T *scratch) = nullptr;
 };
 
-/// Widest instruction set of this processor; TDN_KERNELS = reference, portable, avx2 or avx512 asks
-/// for one. Throws tdn::Error when it is none of these or cannot run here.
+/// Kernels of the widest instruction set of this processor, or those named in TDN_KERNELS
+/// (reference, portable, avx2, avx512). Throws tdn::Error if these do not exist or cannot run here.
 template <typename T> const Kernels<T> &kernels();
 template <> __attribute__((visibility("default"))) const Kernels<float> &kernels();
 template <> __attribute__((visibility("default"))) const Kernels<double> &kernels();

@@ -1,4 +1,4 @@
-// The kernels for x86-64-v4 processors; compiled for them, called on no other.
+// The kernels for x86-64-v4 processors; compiled for these and called only there.
 
 #define TDN_ISA avx512
 #define TDN_VECTOR_BYTES 64

@@ -1,4 +1,4 @@
-// The kernels for any processor: vectors of 16 bytes, which every compiler of the project knows.
+// The kernels for any processor: vectors of 16 bytes, which all supported compilers have.
 
 #define TDN_ISA portable
 #define TDN_VECTOR_BYTES 16

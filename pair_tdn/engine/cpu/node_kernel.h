@@ -87,7 +87,7 @@ template <typename T> class NodeKernel {
   }
 
   /// gradient of the gated values -> of the values (in place) and of the gates (replaces them);
-  /// `values` as before the gate.
+  /// `values` are those before the gate.
   void gate_vjp(const T *values, T *gates, T *gradient, int n, int d) const
   {
     for (int i = 0; i < n; ++i, values += d * stride, gradient += d * stride, gates += stride)
@@ -108,7 +108,7 @@ template <typename T> class NodeKernel {
   const fused::Model<T> &model;
   const int stride;
 
-  /// What is left of a norm that divides by nothing: a weight for each degree, the scalar's bias.
+  /// A norm that does not divide: only a weight for each degree, and the scalar's bias.
   void weigh_rows(const fused::Norm<T> &w, const T *x, T *y, int d) const
   {
     for (int k = 0; k < d; ++k)

@@ -1,5 +1,5 @@
-// One number in the place of a vector, in standard C++: for compilers without vectors, and to hold
-// the vectors against. Rows need no padding then. The names are those of vector_lanes.h.
+// One number instead of a vector, in standard C++: for compilers without vectors, and as the
+// reference of the vectors. Rows then need no padding. The names are those of vector_lanes.h.
 #pragma once
 
 #include <bit>

@@ -1,5 +1,5 @@
-// The pair term of a model: tables of r E(r), evaluated in float64 in every precision, because
-// nuclei that come close repel with thousands of eV. Few edges are within its reach.
+// The pair term of a model: tables of r E(r), always evaluated in float64, because close nuclei
+// repel each other with thousands of eV. Few edges are within its reach.
 #pragma once
 
 #include "archive/named_arrays.h"

@@ -1,4 +1,4 @@
-// Memory of the CPU backend, kept from step to step.
+// Memory of the CPU backend, kept between steps.
 #pragma once
 
 #include "aligned_buffer.h"

@@ -1,11 +1,11 @@
-// How fast this processor multiplies and adds: in registers, and in the matrix products of a block.
+// Measures the rate of multiply-adds: in registers, and in the matrix products of a block.
 #pragma once
 
 #include "gemm.h"
 
 namespace tdn::TDN_ISA {
 
-/// Twice as many independent sums as the latency of a multiply-add takes.
+/// Twice as many independent sums as the latency of a multiply-add needs.
 template <typename T> double register_loop(int64_t n)
 {
   constexpr int N = TDN_VECTOR_BYTES == 64 ? 24 : 12;
@@ -19,7 +19,7 @@ template <typename T> double register_loop(int64_t n)
   }
   T total = 0;
   for (const auto &s : sum) total += sum_of<T>(s);
-  volatile T seen = total;    // the loop is not for nothing
+  volatile T seen = total;    // keeps the compiler from removing the loop
   (void) seen;
   return 2.0 * N * LANES<T> * static_cast<double>(n);
 }

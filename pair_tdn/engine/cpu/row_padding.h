@@ -8,12 +8,12 @@
 
 namespace tdn {
 
-/// `n` rows of `d` times `n_channels` numbers, each time padded to `stride`.
+/// `n` rows of `d` times `n_channels` numbers, each padded to `stride`.
 template <typename T> struct RowPadding {
   T *padded;
   int64_t n, d, n_channels, stride;
 
-  /// verb(rows without padding), in place where there is none, else on a copy in `buffer`.
+  /// verb(rows without padding): in place if they have none, else on a copy in `buffer`.
   template <typename Verb> void apply(AlignedBuffer<T> &buffer, Verb verb) const
   {
     const Rows rows{padded, n, d * n_channels, PRECISION_OF<T>};

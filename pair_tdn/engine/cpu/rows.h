@@ -5,7 +5,7 @@
 
 namespace tdn::TDN_ISA {
 
-/// Centers of a chunk: enough rows for the matrix products of its node work.
+/// Centers in a chunk: enough rows for the matrix products of its node work.
 inline constexpr int CHUNK = 24;
 
 template <typename T> size_t chunk_size(const fused::Model<T> &m, int d)

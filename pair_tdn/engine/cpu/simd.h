@@ -16,7 +16,7 @@
 
 namespace tdn::TDN_ISA {
 
-/// 1 / v to the last digit or nearly so.
+/// 1 / v, accurate to about the last digit.
 template <typename T> TDN_INLINE Vec<T> reciprocal(Vec<T> v)
 {
 #if defined(__AVX512F__)
@@ -39,7 +39,7 @@ template <typename T> TDN_INLINE Vec<T> largest(Vec<T> a, Vec<T> b)
 }
 
 /// e^x by x = n ln 2 + f and the Taylor polynomial of e^f, |f| <= ln 2 / 2; errors of a few units
-/// in the last place. Arguments are clamped to where the result is a normal number.
+/// in the last place. Arguments are clamped so that the result is a normal number.
 template <typename T> TDN_INLINE Vec<T> exp_of(Vec<T> x)
 {
   constexpr bool SINGLE = sizeof(T) == 4;

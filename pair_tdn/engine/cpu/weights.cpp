@@ -44,7 +44,7 @@ template <typename T> const Array &WeightPacker<T>::need(const std::string &name
 {
   const auto hit = named_.find(name);
   if (hit == named_.end())
-    throw Error("the archive has no weight '" + name + "': deploy the model anew");
+    throw Error("the archive has no weight '" + name + "': deploy the model again");
   read_.insert(name);
   return hit->second;
 }
@@ -62,7 +62,7 @@ template <typename T> double WeightPacker<T>::number(const std::string &name) co
   const Array &value = need(name);
   if (value.size() != 1)
     throw Error("the archive has " + std::to_string(value.size()) + " numbers in '" + name +
-                "' where one is needed: deploy the model anew");
+                "' where one is needed: deploy the model again");
   return value.values.front();
 }
 
@@ -155,7 +155,7 @@ template <typename T> fused::Layer<T> WeightPacker<T>::edge_layer(const std::str
   const Array &constant = need(prefix + "constant");
   if (constant.size() > 0) out.constant = keep(constant);
   else if (model_.sigmoid_attention > 0)
-    throw Error("the archive has no values in '" + prefix + "constant': deploy the model anew");
+    throw Error("the archive has no values in '" + prefix + "constant': deploy the model again");
   return out;
 }
 

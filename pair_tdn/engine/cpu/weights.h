@@ -1,5 +1,5 @@
 // Weights of the fused engine, padded and packed for the kernels of this processor.
-// python/tdn/deployment/fused.py has the list of their names.
+// python/tdn/deployment/fused.py lists their names.
 #pragma once
 
 #include "aligned_buffer.h"
@@ -16,7 +16,7 @@
 
 namespace tdn {
 
-/// Packs named arrays and owns what it packed. Throws tdn::Error when one is missing.
+/// Packs named arrays and owns the result. Throws tdn::Error if one is missing.
 template <typename T> class TDN_EXPORT WeightPacker {
  public:
   /// Reads coupling, cutoff and the constants; the sizes come from `query`, the name of
@@ -29,19 +29,19 @@ template <typename T> class TDN_EXPORT WeightPacker {
   const fused::Model<T> &model() const { return model_; }
   const Array &need(const std::string &name) const;
   double number(const std::string &name) const;
-  /// Of archives older than the number: what they were made with.
+  /// A number that older archives lack, or the value with which these were made.
   double number(const std::string &name, double of_older) const;
   /// A copy whose last dimension, the channels, is padded.
   const T *padded(const Array &rows);
-  /// Part `part` of `n_parts` equal ones of the rows of a matrix (n_out, n_in) and of its bias.
+  /// Part `part` of the rows of a matrix (n_out, n_in) and its bias, divided into `n_parts`.
   fused::Linear<T> linear(const std::string &name, bool has_bias = true, int part = 0,
                           int n_parts = 1);
   fused::Norm<T> norm(const std::string &name);
   fused::Radial<T> radial(const std::string &name);
-  /// Only what the edge work of a layer reads; `prefix` is "" or ends with a point.
+  /// Only the weights that the edge work of a layer reads; `prefix` is "" or ends with a dot.
   fused::Layer<T> edge_layer(const std::string &prefix);
   double bytes() const;
-  /// Throws tdn::Error when a weight was not read: a newer version knows what it changes.
+  /// Throws tdn::Error if a weight was not read: only a newer version knows its meaning.
   void check_all_read() const;
 
  private:
@@ -73,7 +73,7 @@ template <typename T> class TDN_EXPORT FusedWeights {
   PairTables pair_term;
   double energy_scale = 1;
   std::vector<double> reference_energies;
-  /// Whether edges fade out at the cutoff (md); without, an atom without edges has no energy
+  /// Whether edges fade out at the cutoff (md); if not, an atom without edges has no energy
   /// (paper).
   bool smooth() const { return model().envelope_power > 0; }
 

@@ -1,4 +1,4 @@
-// Threads of the CPU backend: each works on its part of the centers, and on a clock of its own.
+// Threads of the CPU backend: each works on its part of the centers and has its own clock.
 #pragma once
 
 #include "aligned_buffer.h"
@@ -55,7 +55,7 @@ template <typename T> class Workers {
         spent_[direction_][stage] += 1e-9 * static_cast<double>(watch.spent[stage]);
   }
 
-  /// work() in this thread, which the times list as exchange
+  /// work() in this thread, which is timed as exchange
   template <typename Work> void run_exchange(Work work)
   {
     const int64_t begin = timed_ ? nanoseconds_of_thread() : 0;
@@ -99,7 +99,7 @@ template <typename T> class Workers {
   EdgeParts parts_;
   std::vector<AlignedBuffer<T>> scratch_;
 
-  // times, when they are asked for
+  // times, if they are measured
   bool timed_ = false;
   Direction direction_ = FORWARD;
   std::vector<fused::Stopwatch> watches_;

@@ -56,7 +56,7 @@ def species_of(numbers: np.ndarray, elements: Sequence[str]) -> NDArray[np.int64
         missing = chemical_symbols[numbers[found < 0][0]]
         raise TDNError(
             f"element {missing} is not in the model, which knows {' '.join(elements)}; "
-            "leave the structure out or train a model with this element"
+            "remove the structure or train a model with this element"
         )
     return found
 

@@ -85,7 +85,7 @@ class Subset(Source):
         self.source = source
         self.indices = np.asarray(indices, dtype=np.int64).reshape(-1)
         if len(self.indices) and not 0 <= self.indices.min() <= self.indices.max() < len(source):
-            raise TDNError(f"a subset asks for structure {self.indices.max()} of {len(source)}; give smaller indices")
+            raise TDNError(f"a subset contains structure {self.indices.max()} of {len(source)}; give smaller indices")
 
     def __len__(self) -> int:
         return len(self.indices)

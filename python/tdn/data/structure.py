@@ -101,7 +101,7 @@ class Structure:
             return "it has no atoms"
         strange = self.numbers[(self.numbers < 1) | (self.numbers > len(SYMBOLS))]
         if len(strange):
-            return f"it has an atom with atomic number {strange[0]}, which is no element"
+            return f"it has an atom with atomic number {strange[0]}, which is not an element"
         shapes: dict[str, tuple[int, ...]] = {
             "positions": (n_atoms, 3),
             "cell": (3, 3),

@@ -1,4 +1,4 @@
-"""What an engine gives of a structure, under ASE's names, in numpy: an archive is run without torch."""
+"""Results of an engine for a structure, under ASE's names, in numpy, so that archives run without torch."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def forces_of(graph: GraphArrays, gradient: Floats) -> Floats:
 
 
 def total_energies(graph: GraphArrays, energies: Floats, free_energies: Sequence[float]) -> Floats:
-    """Atom energies that add up to the structure's, of a model whose energy is per atom above free atoms (eV)."""
+    """Atom energies that add up to the structure's (eV), for a model whose energy is per atom above free atoms."""
     total = len(graph.species) * energies
     return total + np.array(free_energies)[graph.species] if free_energies else total

@@ -1,6 +1,6 @@
-"""A deployed archive as a Python model: the same engine that LAMMPS runs, on a whole graph at once.
+"""A deployed archive as a Python model: the engine that LAMMPS runs, on a whole graph at once.
 
-Torch is imported where a graph of tensors comes in, not before: an archive is run on numpy arrays without it.
+Torch is imported only for graphs of tensors: on numpy arrays an archive runs without it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ FEW_ELEMENTS = 4
 class DeployedModel:
     """Callable like :class:`tdn.model.TDN`, from any thread; cannot be trained.
 
-    Threads that share a model evaluate one after the other; give each a model of its own to evaluate at once. Copies
-    share the engine. The contents of the archive are held and go into pickles, so that a model stays what it was, and
-    can be sent to other processes, whatever happens to the file.
+    Threads that share a model evaluate one after the other; to compute at the same time, each needs its own model.
+    Copies share the engine. The contents of the archive are kept in memory and in pickles, so that a model does not
+    change and can be sent to other processes, whatever happens to the file.
     """
 
     def __init__(self, path: str | Path, device: str | torch.device = "cpu", engine: str = "auto") -> None:
@@ -48,7 +48,7 @@ class DeployedModel:
         Args:
             path: the archive.
             device: torch device.
-            engine: ``auto``, ``fused`` or ``script``, as the keyword of the pair style.
+            engine: ``auto``, ``fused`` or ``script``, as in the keyword of the pair style.
         """
         self.label: dict[str, Any] = read_label(path)
         self.path, self.engine = Path(path), engine
@@ -71,19 +71,19 @@ class DeployedModel:
 
     @property
     def precision(self) -> str:
-        """``float32`` or ``float64``: that of edge vectors and forces."""
+        """``float32`` or ``float64``: precision of edge vectors and forces."""
         return str(self.label[schema.DTYPE])
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision as torch names it."""
+        """The precision as a torch dtype."""
         import torch
 
         return torch.float64 if self.precision == "float64" else torch.float32
 
     @property
     def device(self) -> torch.device:
-        """Where the model runs."""
+        """Device of the model."""
         import torch
 
         return torch.device(self._device)
@@ -100,7 +100,7 @@ class DeployedModel:
 
     @property
     def free_energies(self) -> tuple[float, ...]:
-        """Reference energies (eV) that an energy per atom stands above; empty where there are none."""
+        """Reference energies (eV) of a model with an energy per atom; empty if there are none."""
         return free_energies(self.label["training"], self.elements, self.energy_convention)
 
     @cached_property
@@ -115,7 +115,7 @@ class DeployedModel:
             return torch.jit.load(io.BytesIO(self._contents), map_location="cpu").eval()
         except RuntimeError as problem:
             reason = quoted(str(problem).partition("\n")[0], limit=200)
-            raise TDNError(f"the module of '{self.path}' cannot be loaded ({reason}); deploy the model anew") from None
+            raise TDNError(f"the module of '{self.path}' cannot be loaded ({reason}); deploy the model again") from None
 
     def to(self, device: torch.device | str) -> DeployedModel:
         """Move to a device; returns itself."""
@@ -130,14 +130,14 @@ class DeployedModel:
         return self
 
     def in_dtype(self, dtype: torch.dtype | str) -> DeployedModel:
-        """Itself; the precision of an archive is fixed when it is deployed, another one is refused."""
+        """Itself; the precision of an archive is fixed when it is deployed, so another one is refused."""
         if (name := str(dtype).removeprefix("torch.")) != self.precision:
-            raise TDNError(f"this archive is {self.precision} and {name} was asked for; deploy it in that precision")
+            raise TDNError(f"this archive is {self.precision} and {name} was requested; deploy it in that precision")
         return self
 
     @property
     def fused(self) -> bool:
-        """Whether the fused engine runs the model, whose radial networks are tables."""
+        """Whether the fused engine runs the model, with tables as radial networks."""
         return bool(self.evaluator.engine.startswith("fused"))
 
     def _open(self, species: set[int]) -> Any:
@@ -147,9 +147,9 @@ class DeployedModel:
         return str(self.path), self._device.split(":")[0], self.engine, tuple(sorted(species)) or (0,)
 
     def _evaluator_for(self, species: Any) -> Any:
-        """Radial tables exist for the elements seen so far; new ones need more.
+        """The evaluator for a structure; radial tables exist for the elements seen so far, and new ones need more.
 
-        What is returned stays as it is, while another thread may have ``self.evaluator`` replaced.
+        The returned evaluator does not change, whereas another thread may replace ``self.evaluator``.
         """
         seen = set(np.unique(species).tolist())
         with self._opening:
@@ -158,7 +158,7 @@ class DeployedModel:
             return self.evaluator
 
     def _open_with(self, seen: set[int]) -> tuple[Any, set[int]]:
-        """For the elements so far and new ones, or for the new ones alone when all would be too many."""
+        """Open for the previous and the new elements, or only for the new ones if all would be too many."""
         try:
             return self._open(self._species | seen), self._species | seen
         except TDNError:
@@ -170,7 +170,7 @@ class DeployedModel:
         return copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DeployedModel:
-        return self.__copy__()  # nothing that copies share ever changes
+        return self.__copy__()  # copies share only what never changes
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("evaluator", "module", "_opening")}
@@ -225,9 +225,9 @@ def evaluate(evaluator: Any, graph: Graph, **options: Any) -> tuple[Tensor | Non
 
 
 def open_evaluator(contents: bytes, path: str, device: str, engine: str, species: tuple[int, ...]) -> Any:
-    """The evaluator of an archive's contents; its path stands in messages.
+    """The evaluator of an archive's contents; its path is used only in messages.
 
-    Where it takes the script engine, and there is none for the installed torch yet, it is compiled now.
+    If the script engine is needed and does not exist for the installed torch yet, it is compiled now.
     """
     from tdn import _core
 
@@ -244,5 +244,5 @@ def open_evaluator(contents: bytes, path: str, device: str, engine: str, species
     return opened()
 
 
-#: Of models out of pickles: a worker process gets the same model with every task.
+#: Models from pickles: a worker process gets the same model with every task.
 reopen_evaluator = lru_cache(maxsize=4)(open_evaluator)

@@ -1,12 +1,12 @@
-"""What a fused engine computes from ``fused_weights``, in plain PyTorch: the reference its kernels are compared with.
+"""The computation of the fused engine from ``fused_weights`` in plain PyTorch: the reference of its kernels.
 
 Names of the weights; d = (l_max + 1)^2 components, C channels, H heads, linear maps (n_out, n_in), all float64:
 
     coupling (d, d, d)                    K_ki = sum_j M_kij Y_j, Y component-normalized
     cutoff, envelope_power ()             angstrom; power 0: no envelope (paper)
     norm_eps ()                           of norms of l >= 1; those of scalars have 1e-5
-    norm_divides ()                       0: norms are their weights and biases alone
-    sigmoid_attention ()                  scale of sigmoids in the softmax's place; 0: softmax
+    norm_divides ()                       0: norms are only their weights and biases
+    sigmoid_attention ()                  scale of sigmoids instead of the softmax; 0: softmax
     silu_scale, sigmoid_scale, n_layers ()
     embedding.elements (n_elements, C)    added to the scalar row
     embedding.edge_bias (C)               added to the scalar row once for each edge of the center
@@ -26,7 +26,7 @@ Names of the weights; d = (l_max + 1)^2 components, C channels, H heads, linear 
     pair_term.reach (n_tables)                    angstrom: position of the last knot, where the term ends
     force_head.*                          with direct forces: as a layer up to ``constant``; force_head.project (C)
 
-Other tables are (n_tables, n_knots, 3, W C), see ``tdn.deployment.tables``; the envelope multiplies what they give. A
+Other tables are (n_tables, n_knots, 3, W C), see ``tdn.deployment.tables``; the envelope multiplies their values. A
 channel has W = 1 weight, or one for each path (``path_weights: separate``) in the order of ``paths_by_product``; in the
 embedding, whose first operand is scalar, W_e = l_max + 1.
 """
@@ -48,7 +48,7 @@ from tdn.model.radial import polynomial_envelope
 
 @dataclass(frozen=True)
 class Edges:
-    """Edges of atoms 0 .. n_atoms - 1 and what all layers share of them."""
+    """Edges of atoms 0 .. n_atoms - 1, and their properties that all layers share."""
 
     n_atoms: int
     center: Tensor  #: (n_edges,) int64
@@ -68,8 +68,8 @@ class EagerTwin:
     """The rewritten network. Gradients come from autograd.
 
     Args:
-        weights: of ``fused_weights``.
-        n_elements: elements of the model.
+        weights: result of ``fused_weights``.
+        n_elements: number of elements of the model.
     """
 
     def __init__(self, weights: dict[str, Tensor], n_elements: int) -> None:
@@ -91,7 +91,7 @@ class EagerTwin:
             species: (n_atoms,) int64.
             center: (n_edges,) int64.
             neighbor: (n_edges,) int64.
-            pair_slot: table of each edge's pair of elements, (n_edges,) int64; zeros when there is one table.
+            pair_slot: table of each edge's pair of elements, (n_edges,) int64; zeros if there is one table.
             vectors: r_j - r_i, (n_edges, 3) angstrom, float64.
 
         Returns:
@@ -101,7 +101,7 @@ class EagerTwin:
             edges = self.edge_features(species.size(0), center, neighbor, pair_slot, vectors)
             bonded = torch.zeros_like(species).index_fill(0, center, 1)
             bound = self.readout(self.features(species, edges)) * bonded
-        else:  # one isolated atom of each element behind the others; its energy is the reference
+        else:  # one isolated atom of each element follows the others; its energy is the reference
             everyone = torch.cat([species, torch.arange(self.n_elements)])
             edges = self.edge_features(everyone.size(0), center, neighbor, pair_slot, vectors)
             values, isolated = self.readout(self.features(everyone, edges)).split([species.size(0), self.n_elements])
@@ -143,7 +143,7 @@ class EagerTwin:
         return Edges(n_atoms, center, neighbor, table, distances, envelope, matrix, by_path)
 
     def path_couplings(self) -> Tensor:
-        """The coupling tensor of each path alone, (n_paths, d, d, d)."""
+        """The coupling tensor of each path, (n_paths, d, d, d)."""
         coupling = self.weights["coupling"]
         parts = []
         for first, second, product in paths_by_product(self.l_max, "o3"):
@@ -198,13 +198,13 @@ class EagerTwin:
         return x * weight + bias
 
     def attention(self, x: Tensor, edges: Edges, block: str) -> Tensor:
-        """Normed features -> weighted sum over the edges of each center, before the map ``out``: (n_atoms, d, C)."""
-        rows = self.linear(x, block + ".send")  # of neighbors; in a parallel run they are exchanged here
+        """Normalized features -> weighted sum over the edges of each center before the map ``out``: (n_atoms, d, C)."""
+        rows = self.linear(x, block + ".send")  # for neighbors; a parallel run exchanges them here
         at_center = F.linear(x, self.weights[block + ".center.weight"])
         return self.edge_attention(rows, at_center, edges, block)
 
     def edge_attention(self, rows: Tensor, at_center: Tensor, edges: Edges, block: str) -> Tensor:
-        """What ``torch.ops.tdn.edge_attention`` does: rows of neighbors and centers (n, d, C) -> (n_atoms, d, C)."""
+        """As ``torch.ops.tdn.edge_attention``: rows of neighbors and centers (n, d, C) -> (n_atoms, d, C)."""
         merged = rows.index_select(0, edges.neighbor) + at_center.index_select(0, edges.center)
         weight = self.radial(edges, block).unflatten(1, (-1, merged.size(2)))  # (n_edges, W, C)
         message = product(edges.by_path, merged, weight)

@@ -1,8 +1,8 @@
 """Values with first and second derivatives by the distance ("jets") of radial bases and networks, by explicit formulas.
 
 A jet is one tensor (3, ...): f, df/dr, d2f/dr2. The classes wrap those of ``tdn.model.radial``, which training uses
-without derivatives. ``pair_tdn/engine/jets.cpp`` is the twin that makes the tables when an archive is opened, for pair
-terms ``pair_tdn/engine/pair_term.cpp``.
+without derivatives. The C++ twins that make the tables when an archive is opened are ``pair_tdn/engine/jets.cpp`` and,
+for pair terms, ``pair_tdn/engine/pair_term.cpp``.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class RadialJets(nn.Module):
     def jets(self, basis: Tensor, pairs: Tensor) -> Tensor:
         """Jets of the basis (3, n, n_radial) for each pair of elements (n_pairs,) int64 -> (3, n_pairs, n, C).
 
-        A network that is blind to the elements gives one pair, whatever ``pairs`` holds.
+        A network that ignores the elements gives one pair, whatever ``pairs`` holds.
         """
         net = self.network
         x = linear_jets(basis, net.first.weight, net.first.bias).unsqueeze(1)
@@ -123,7 +123,7 @@ def pair_term_jets(term: ZBL, distances: Tensor, pair: Tensor) -> Tensor:
     """Jets of r times the energy of a pair term, which stay finite where nuclei meet; by forward-mode differentiation.
 
     Args:
-        term: of the model.
+        term: pair term of the model.
         distances: (n,) angstrom, positive, float64.
         pair: (n,) int64, center * n_elements + neighbor.
 

@@ -1,4 +1,4 @@
-"""The label of an archive: what every reader needs, and what a person wants to know of the model."""
+"""The label of an archive: what every reader needs, and what a person wants to know about the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CITATION = """@inproceedings{lin2025tdn,
 
 
 def make_label(model: TDN, dtype: torch.dtype, name: str, training: dict[str, Any]) -> dict[str, Any]:
-    """Everything known before verification."""
+    """The label before verification."""
     config = model.config
     width = config.n_components * config.n_channels
     return {
@@ -67,7 +67,7 @@ def weights_hash(model: TDN) -> str:
 
 
 def cp_error(model: TDN) -> float:
-    """Relative Frobenius error of the coupling tensor the model uses; zero for the exact product."""
+    """Relative Frobenius error of the model's coupling tensor; zero for the exact product."""
     coupling = model.network.geometry.coupling
     if not isinstance(coupling, CPCoupling):
         return 0.0

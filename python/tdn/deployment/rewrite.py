@@ -1,4 +1,4 @@
-"""What deploy changes in a network; results stay the same to rounding."""
+"""Changes of a network for deployment, which preserve results to rounding."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fold_isolated(network: Network) -> None:
 
 
 def replacement(module: nn.Module) -> nn.Module | None:
-    """What an archive has in place of a module, None for the module itself."""
+    """The replacement of a module in an archive, None for the module itself."""
     if isinstance(module, EdgeProduct):
         return FusedEdgeProduct()
     return ExportedAttention(module) if isinstance(module, Attention) else with_jets(module)
@@ -51,7 +51,7 @@ def deployable(model: TDN, dtype: torch.dtype, n_knots: int = 0) -> DeployedNetw
     Args:
         model: trained model, left as it is.
         dtype: precision of the archive.
-        n_knots: of the radial tables that the archive makes of itself; 0 for none.
+        n_knots: knots of the radial tables that are made from the archive; 0 for none.
     """
     load_library()
     network = DeployedNetwork(model.config, n_knots).to(dtype)

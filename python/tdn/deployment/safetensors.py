@@ -1,7 +1,7 @@
 """Weights by name in the layout of safetensors, which C++ reads in a hundred lines (archive/safetensors.cpp).
 
-Length of the header (8 bytes, little-endian), header (JSON: type, shape and place of each array), data. Written here
-because nothing more of that library is needed.
+Length of the header (8 bytes, little-endian), header (JSON: type, shape and offsets of each array), data. This module
+replaces the library, of which nothing else is needed.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def unpack(record: bytes) -> Arrays:
     """The arrays of a record, float64.
 
     Raises:
-        TDNError: the record is not what :func:`pack` writes.
+        TDNError: the record does not have the form that :func:`pack` writes.
     """
     try:
         start = 8 + int.from_bytes(record[:8], "little")
         header, data = json.loads(record[8:start]), record[start:]
         return {name: _read(entry, data) for name, entry in header.items() if name != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise TDNError(f"the weights cannot be read ({quoted(str(problem))}); deploy the model anew") from None
+        raise TDNError(f"the weights cannot be read ({quoted(str(problem))}); deploy the model again") from None
 
 
 def _read(entry: dict[str, Any], data: bytes) -> NDArray[np.float64]:

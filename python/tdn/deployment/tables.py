@@ -13,7 +13,7 @@ from torch import Tensor
 def hermite_table(jets: Tensor, spacing: float | Tensor) -> Tensor:
     """Jets at the knots but the first, (3, n_tables, n_knots - 1, C) -> table (n_tables, n_knots, 3, C).
 
-    The spacing may be one of each table, (n_tables, 1, 1).
+    Each table may have its own spacing, (n_tables, 1, 1).
     """
     value, first, second = jets[0], jets[1] * spacing, jets[2] * (spacing * spacing)
     f, d, dd = value[:, :1], first[:, :1], second[:, :1]

@@ -1,4 +1,4 @@
-"""How many knots the radial tables of an archive need; decided when it is made, from the network itself."""
+"""Determines how many knots the radial tables of an archive need, from the network, when it is deployed."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tdn.deployment.tables import evaluate_table, hermite_table
 from tdn.deployment.verify import Verdict
 from tdn.model.radial import polynomial_envelope
 
-#: Largest difference of table and network, of values and of derivatives, relative to the largest one of the table.
+#: Largest difference of table and network, in values and in derivatives, relative to the table's largest value.
 BOUND = 1e-6
 MIN_INTERVALS, MAX_INTERVALS = 32, 2048
 #: Highest l_max of kernels with a radial weight for each path (pair_tdn/engine/cpu/layer_kernel.h, MAX_SEPARATE).
 MAX_SEPARATE_L = 2
-#: Points in each interval where the two are compared.
+#: Points in each interval at which the two are compared.
 POINTS = 7
-#: Pairs of elements that are compared, half of them of one element with itself.
+#: Number of compared pairs of elements, half of them of one element with itself.
 MAX_PAIRS = 16
 
 
 @dataclass(frozen=True)
 class Tabulation:
-    """Tables with this many intervals, and how far they are from the network (relative, see :data:`BOUND`)."""
+    """Tables with this many intervals, and their deviation from the network (relative, see :data:`BOUND`)."""
 
     intervals: int
     value_error: float
@@ -42,7 +42,7 @@ class Tabulation:
 
     @property
     def n_knots(self) -> int:
-        """Of an archive with this tabulation; 0 if the tables are not good enough to be used."""
+        """Knots of an archive with this tabulation; 0 if the tables are not accurate enough."""
         return self.intervals + 1 if self.within_bound else 0
 
     def label(self) -> dict[str, float] | None:
@@ -61,12 +61,12 @@ class Tabulation:
 
 
 def has_kernels(config: ModelConfig) -> bool:
-    """Whether the fused engine knows the product of a model; it runs no other, so that tables would be of no use."""
+    """Whether the fused engine has kernels for the product of a model; if not, tables would be of no use."""
     return config.path_weights == "shared" or (config.paths == "o3" and config.l_max <= MAX_SEPARATE_L)
 
 
 def no_tables(config: ModelConfig) -> list[Verdict]:
-    """For the verdict table: why an archive without tables is slower than one could expect."""
+    """For the verdict table: why an archive without tables is slower than expected."""
     if has_kernels(config):
         return []
     sentence = "path_weights separate: no fused kernels for l_max above 2 or SO(3) paths, engine script runs it"
@@ -74,12 +74,12 @@ def no_tables(config: ModelConfig) -> list[Verdict]:
 
 
 def tabulation(network: DeployedNetwork) -> Tabulation:
-    """Fewest intervals, 32 doubled, that keep the bound; the most that are tried if none does.
+    """Smallest number of intervals (32, 64, ...) within the bound; the largest number tried if none is.
 
     Models of more than four elements are compared on at most 16 ordered pairs, half of them of one element with itself.
     """
     network = copy.deepcopy(network).to(torch.float64)
-    pairs = checked_pairs(network.embedding.n_elements if network.smooth else 1)  # paper: blind to the elements
+    pairs = checked_pairs(network.embedding.n_elements if network.smooth else 1)  # paper: ignores the elements
     result = measure(network, pairs, MIN_INTERVALS)
     while not result.within_bound and result.intervals < MAX_INTERVALS:
         result = measure(network, pairs, 2 * result.intervals)
@@ -98,8 +98,8 @@ def checked_pairs(n_elements: int) -> Tensor:
 def measure(network: DeployedNetwork, pairs: Tensor, intervals: int) -> Tabulation:
     """Compare tables with the network (float64) from the first knot to the cutoff, for all channels.
 
-    In the md setting both carry the envelope, which multiplies them wherever they are used. One pair after the other,
-    so that memory does not grow with their number.
+    In the md setting both include the envelope, which multiplies them wherever they are used. Pairs are compared one
+    after the other, so that memory does not grow with their number.
     """
     spacing = network.geometry.cutoff / intervals
     knots = torch.arange(1, intervals + 1, dtype=torch.float64) * spacing

@@ -1,4 +1,4 @@
-"""``tdn upgrade``: an archive of format 1 becomes one of format 2, its module untouched."""
+"""``tdn upgrade``: converts an archive of format 1 to format 2 without changing its module."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tdn.errors import TDNError
 from tdn.files import check_target
 from tdn.model.prediction import Prediction
 
-#: Largest difference of new from old results, relative to the largest value: the tables are made by other loops.
+#: Largest difference of new from old results, relative to the largest value: other loops make the tables.
 AGREEMENT = {torch.float64: 1e-10, torch.float32: 1e-5}
 SEEDS = range(4)
-#: Numbers that modules do not have which are older than the options.
+#: Numbers that modules older than the options do not have.
 BEFORE = {"norm_divides": 1.0, "sigmoid_attention": 0.0}
 
 
 def upgrade(source: str | Path, path: str | Path, overwrite: bool = False) -> list[Verdict]:
-    """Write an archive of the present format with the model of an older one.
+    """Write an archive of the current format with the model of an older one.
 
     Args:
         source: the older archive.
@@ -41,7 +41,8 @@ def upgrade(source: str | Path, path: str | Path, overwrite: bool = False) -> li
         The verdicts, all passed.
 
     Raises:
-        TDNError: not an archive of an older format, the file exists, or the new archive gives other results.
+        TDNError: the source is not an archive of an older format, the file exists, or the new archive gives other
+            results.
     """
     path = check_target(path, overwrite)
     label, _ = read_archive(source)
@@ -65,7 +66,7 @@ def upgrade(source: str | Path, path: str | Path, overwrite: bool = False) -> li
 
 
 def _weights_of(archive: DeployedModel) -> Arrays | None:
-    """The weights of the fused engine out of an old module, None if it cannot run the model."""
+    """The weights of the fused engine from an old module, None if the engine cannot run the model."""
     module = archive.module
     if not getattr(module, schema.N_KNOTS, 0):
         return None
@@ -83,10 +84,10 @@ def compare(old: DeployedModel, new: DeployedModel) -> list[Verdict]:
     """Largest differences of atom energies and forces on random graphs, by the same engine.
 
     Raises:
-        TDNError: they are larger than other rounding makes them, or another engine runs the new archive.
+        TDNError: they are larger than rounding explains, or another engine runs the new archive.
     """
     if old.fused != new.fused:
-        raise TDNError(f"'{old.path}' cannot be upgraded (another engine would run it); deploy its checkpoint anew")
+        raise TDNError(f"'{old.path}' cannot be upgraded (another engine would run it); deploy its checkpoint again")
     errors: dict[str, list[float]] = {}
     for seed in SEEDS:
         graph = random_graph(new, 12, seed).to(dtype=new.dtype)
@@ -98,7 +99,7 @@ def compare(old: DeployedModel, new: DeployedModel) -> list[Verdict]:
         if not verdict.passed:
             raise TDNError(
                 f"the new archive differs from '{old.path}' ({verdict.name} {verdict.value:.1e}, limit "
-                f"{verdict.limit:.1e}), nothing was written; deploy its checkpoint anew"
+                f"{verdict.limit:.1e}), nothing was written; deploy its checkpoint again"
             )
     return verdicts
 

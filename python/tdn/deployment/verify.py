@@ -1,4 +1,4 @@
-"""Checks of a deployed archive against the model it was made from, and of its physics, before anyone relies on it."""
+"""Checks of a deployed archive against its model, and of its physics, before anyone relies on it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tdn.deployment.deployed import DeployedModel
 from tdn.model import TDN
 from tdn.model.prediction import Prediction
 
-#: Largest accepted differences by dtype, relative to the largest value of the compared kind; with radial tables the
-#: float64 one is theirs.
+#: Largest accepted differences by dtype, relative to the largest value of the compared kind; with radial tables their
+#: bound replaces that of float64.
 AGREEMENT = {torch.float64: 1e-9, torch.float32: 2e-4}
 TABULATED_AGREEMENT = {torch.float64: 1e-6, torch.float32: 2e-4}
 #: Relative change by rounding to float32 up to which a structure counts as well-conditioned (real ones: 1e-6 to 5e-6),
-#: and the largest growth beyond it that deviations are excused by.
+#: and the largest growth beyond it that excuses deviations.
 WELL_CONDITIONED, LARGEST_GROWTH = 1e-5, 1e3
 #: Largest accepted change of the energy per atom under rotation and inversion, relative to its spread.
 EQUIVARIANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 #: Largest accepted energy step at the cutoff, relative to the model's energy scale.
 CONTINUITY = {torch.float64: 1e-8, torch.float32: 1e-5}
 
-#: Elements of a random cluster.
+#: Number of elements in a random cluster.
 CLUSTER_ELEMENTS = 3
 
 
@@ -38,7 +38,7 @@ class Verdict:
 
     name: str
     value: float
-    limit: float  #: infinite for a figure that is only reported
+    limit: float  #: infinite for a value that is only reported
 
     @property
     def passed(self) -> bool:
@@ -76,13 +76,13 @@ def verify(model: TDN, archive: DeployedModel, structures: Sequence[Graph] = ())
 
     Args:
         model: the trained model, any dtype.
-        archive: what was made from it.
-        structures: real structures (float64 vectors) to compare on, beside random clusters.
+        archive: its archive.
+        structures: real structures (float64 vectors) to compare on, besides random clusters.
     """
     reference = model.in_dtype(torch.float64)
     graphs = [random_graph(archive, 24, seed) for seed in range(3)] + list(structures)
     eager = eager_predictions(reference, graphs)
-    segments = []  # what GPUs run, where LAMMPS on a CPU does not
+    segments = []  # the segments, which GPUs run, if LAMMPS on a CPU does not
     if archive.fused:
         segments = agreement(reference, DeployedModel(archive.path, engine="script"), eager)
     return [
@@ -102,7 +102,7 @@ def largest(values: Iterable[float]) -> float:
 
 
 class Eager(NamedTuple):
-    """A structure and what the trained model says of it in float64, and rounded to float32."""
+    """A structure, and the trained model's prediction in float64 and rounded to float32."""
 
     graph: Graph
     expected: Prediction
@@ -110,7 +110,7 @@ class Eager(NamedTuple):
 
 
 def eager_predictions(reference: TDN, graphs: Sequence[Graph]) -> list[Eager]:
-    """What the engines of an archive are compared with."""
+    """Reference predictions for the engines of an archive."""
     rounding = reference.in_dtype(torch.float32)
     request = requested_forces(reference)
     return [
@@ -131,11 +131,11 @@ def requested_forces(reference: TDN) -> str:
 def agreement(reference: TDN, archive: DeployedModel, eager: Sequence[Eager]) -> list[Verdict]:
     """Largest deviation of deployed from eager energies, forces and virials, relative to the largest value.
 
-    Random clusters are far from any training data, and a model may make thousands of eV of one: small differences
-    grow there, whoever makes them. How much is seen from what rounding to float32 does to the eager model; beyond
+    Random clusters are far from any training data, and a model may give thousands of eV for one: small differences
+    grow there, whatever their origin. The growth is measured by rounding the eager model's input to float32; beyond
     :data:`WELL_CONDITIONED`, deviations are divided by that growth.
     """
-    # in a perfect crystal every force vanishes: there the differences are compared with the model's own unit
+    # in a perfect crystal every force vanishes, so differences are then compared with the model's own unit
     least = 0.1 * float(reference.network.references.scale)
     errors: dict[str, list[float]] = {}
     for graph, expected, rounded in eager:

@@ -1,4 +1,4 @@
-"""The weights record of an archive: what the fused engine reads, radial networks as weights (names in tdn.schema)."""
+"""The weights record of an archive: the weights of the fused engine and its radial networks (names in tdn.schema)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from tdn.deployment.network import PAIR_TERM_KNOTS, DeployedNetwork
 from tdn.deployment.safetensors import Arrays
 
-#: In a state of DeployedNetwork: what stands in front of the weights of a radial network.
+#: Prefix of the weights of a radial network in a state of DeployedNetwork.
 NETWORK = re.compile(r"(embedding|layers\.\d+|force_head)\.(?:attention\.attention\.)?radial\.network\.(.+)")
 BASIS = "geometry.basis.basis."
 #: torch's default, which the model's networks have.
@@ -20,7 +20,7 @@ LAYER_NORM_EPS = 1e-5
 
 
 def archive_weights(network: DeployedNetwork) -> Arrays:
-    """Content of the record, from a network in any precision."""
+    """Contents of the record, from a network in any precision."""
     network = copy.deepcopy(network).to(torch.float64)
     weights = {**network.node_weights(), **network.block_weights(), **network.numbers()}
     per_pair = bool(network.smooth and network.embedding.radial.network.pair_embedding.per_pair)
@@ -34,16 +34,16 @@ def archive_weights(network: DeployedNetwork) -> Arrays:
 
 
 def as_arrays(weights: dict[str, Tensor]) -> Arrays:
-    """Float64 arrays of numpy."""
+    """Tensors as float64 numpy arrays."""
     return {name: np.asarray(weight.detach().to(torch.float64).cpu().numpy()) for name, weight in weights.items()}
 
 
 def radial_weights(state: dict[str, Tensor], per_pair: bool) -> dict[str, Tensor]:
-    """Radial networks, basis and source vectors out of the state of a (scripted) network.
+    """Radial networks, basis and source vectors from the state of a (scripted) network.
 
     Args:
-        state: of the network.
-        per_pair: the pair embedding is a table of pairs, not one of centers above one of neighbors.
+        state: state of the network.
+        per_pair: whether the pair embedding is a table of pairs, not a table of centers above one of neighbors.
     """
     weights = {"embedding.sources": state["embedding.sources"]}
     weights["radial.norm_eps"] = torch.tensor(LAYER_NORM_EPS, dtype=torch.float64)

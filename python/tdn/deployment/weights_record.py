@@ -1,4 +1,4 @@
-"""What a label says of the weights in its archive; needs no torch."""
+"""What a label says about the weights in its archive; needs no torch."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tdn.errors import TDNError, quoted
 
 
 def label_fields(record: bytes | None, names: Iterable[str] = ()) -> dict[str, Any]:
-    """The fields of a record and its names; of an archive without one, that there is none."""
+    """Label fields for a weights record and its names, or for an archive without one."""
     digest = None if record is None else hashlib.sha256(record).hexdigest()
     return {schema.WEIGHTS_SHA256: digest, schema.WEIGHT_NAMES: sorted(names)}
 
 
 def check_record(label: dict[str, Any], record: bytes | None, path: Path) -> None:
-    """The record is the one of the label, and this version knows all that it holds.
+    """Check that the record belongs to the label and that this version knows all its weights.
 
     Raises:
-        TDNError: it is missing or too much, has another hash or an unknown name.
+        TDNError: the record is missing or unexpected, has another hash or an unknown name.
     """
     if label_fields(record)[schema.WEIGHTS_SHA256] != label[schema.WEIGHTS_SHA256]:
-        raise TDNError(f"the weights of '{path}' are not those that its label was written for; deploy the model anew")
+        raise TDNError(f"the weights of '{path}' are not those that its label was written for; deploy the model again")
     names = label[schema.WEIGHT_NAMES]
     for name in names if isinstance(names, list) else [names]:
         if not (isinstance(name, str) and schema.is_weight(name)):

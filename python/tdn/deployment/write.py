@@ -1,4 +1,4 @@
-"""Writing an archive: rewrite, script, label, verify; a file that fails is not left behind."""
+"""Writing an archive: rewrite, script, label, verify; a file that fails is removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tdn.files import check_target
 from tdn.model import TDN
 from tdn.model.potential import Potential
 
-#: Records that torch's writer adds by itself.
+#: Records that torch's writer adds itself.
 WRITER_RECORDS = ("version", "byteorder", ".data/serialization_id")
 
 
@@ -46,7 +46,7 @@ def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path, weig
         module: the scripted network.
         label: gets the fields of the weights.
         path: the file.
-        weights: of :func:`tdn.deployment.weights.archive_weights`; None if the fused engine cannot run the model.
+        weights: from :func:`tdn.deployment.weights.archive_weights`; None if the fused engine cannot run the model.
     """
     record = None if weights is None else pack(weights)
     label |= label_fields(record, weights or ())
@@ -57,14 +57,14 @@ def save(module: torch.jit.ScriptModule, label: dict[str, Any], path: Path, weig
 
 
 def save_network(network: DeployedNetwork, label: dict[str, Any], path: Path) -> None:
-    """Write an archive of a network, with weights of the fused engine if it has knots; not verified."""
+    """Write an archive of a network without verifying it, with weights of the fused engine if it has knots."""
     save(script(network), label, path, archive_weights(network) if network.n_knots else None)
 
 
 def save_records(module: torch.jit.ScriptModule, extra: dict[str, bytes], path: Path) -> None:
-    """Write a module and records beside it, all stored: a compressed record could not be verified without inflating it.
+    """Write a module and additional records, all stored, because C++ does not inflate compressed ones to verify them.
 
-    Left out are the source positions that TorchScript adds, which name folders.
+    The source positions that TorchScript adds are omitted, because they name folders.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -74,7 +74,7 @@ def save_records(module: torch.jit.ScriptModule, extra: dict[str, bytes], path: 
 
 
 def copy_records(source: bytes, extra: dict[str, bytes], path: Path) -> None:
-    """Write the module of a TorchScript file, as it is there, with other records beside it."""
+    """Write the module of a TorchScript file unchanged, with other additional records."""
     reader, writer = torch._C.PyTorchFileReader(io.BytesIO(source)), torch._C.PyTorchFileWriter(str(path))
     for name, content in extra.items():
         writer.write_record("extra/" + name, content, len(content))
@@ -86,7 +86,7 @@ def copy_records(source: bytes, extra: dict[str, bytes], path: Path) -> None:
 
 
 def check_weights(model: Potential) -> None:
-    """Refuse a model whose training ended in numbers that are none."""
+    """Refuse a model with weights that are not finite numbers."""
     for name, values in model.state_dict().items():
         if values.is_floating_point() and not values.isfinite().all():
             raise TDNError(
@@ -114,15 +114,15 @@ def write_archive(
         dtype: precision of the archive; the model's when None.
         name: name in the label; the file's name when None.
         training: summary of the training for the label, plain types.
-        structures: real structures to verify on, beside random ones.
+        structures: real structures to verify on, besides random ones.
         overwrite: replace an existing file.
-        tabulate: let the fused engine use tables of the radial networks; without, the networks themselves are run.
+        tabulate: let the fused engine use tables of the radial networks; if False, the networks themselves are run.
 
     Returns:
-        The verdicts, all passed; they are in the label too.
+        The verdicts, all passed; the label holds them too.
 
     Raises:
-        TDNError: not a TDN model, the file exists, or a check failed (then nothing is left at ``path``).
+        TDNError: the model is not a TDN, the file exists, or a check failed (then nothing is left at ``path``).
     """
     if not isinstance(model, TDN):
         raise TDNError(

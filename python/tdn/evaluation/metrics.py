@@ -32,8 +32,8 @@ METRICS = {
         "mean over structures of the root of the mean over atoms of |dF|^2, |dF| the length of a vector; the force "
         "RMSE of the paper, about sqrt(3) above force_rmse",
     ),
-    "direct_force_mae": ("meV/angstrom", "as force_mae, of a direct head beside gradient forces"),
-    "direct_force_rmse": ("meV/angstrom", "as force_rmse, of a direct head beside gradient forces"),
+    "direct_force_mae": ("meV/angstrom", "as force_mae, for the direct head of a model with gradient forces"),
+    "direct_force_rmse": ("meV/angstrom", "as force_rmse, for the direct head of a model with gradient forces"),
     "stress_mae": ("meV/angstrom^3", "mean of |d stress| over the nine components"),
     "stress_rmse": ("meV/angstrom^3", "root of the mean of (d stress)^2 over the nine components"),
 }
@@ -64,7 +64,7 @@ def differences(output: Predicted, graph: Graph, convention: str = "extensive") 
 
     Returns:
         ``energy``: eV per atom, (n_graphs,); ``force``: eV/angstrom, (n_atoms, 3); ``direct_force``: the same of the
-        direct head, when gradient forces are the model's own and both were asked for; ``stress``: eV/angstrom^3,
+        direct head, if gradient forces are the default and both were requested; ``stress``: eV/angstrom^3,
         (n_graphs, 3, 3), when the model gave stress.
     """
     sizes = graph.sizes.clamp(min=1)

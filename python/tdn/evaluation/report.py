@@ -21,7 +21,7 @@ ROWS = {**UNITS, "energy_total": "meV", "force_structure": "meV/angstrom"}
 MEANINGS = {
     "energy": "energy per atom, over structures",
     "force": "Cartesian components, over atoms with a label",
-    "direct_force": "as force, of a direct head beside gradient forces",
+    "direct_force": "as force, for the direct head of a model with gradient forces",
     "stress": "components, over structures with a label",
     "energy_total": "energy of whole structures",
     "force_structure": "mean over structures of sqrt(mean over atoms |dF|^2): the force RMSE of the TDN paper",

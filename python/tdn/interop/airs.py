@@ -80,7 +80,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     raw = content.get("model_state_dict", content)
     if not isinstance(raw, dict):
         raise TDNError(
-            f"model_state_dict of '{path}' is a {type(raw).__name__}, not a dictionary; give a whole checkpoint"
+            f"model_state_dict of '{path}' is a {type(raw).__name__}, not a dictionary; give a complete checkpoint"
         )
     state = {plain_name(str(name)): value for name, value in raw.items() if isinstance(value, Tensor)}
     averaged = content.get("ema_state_dict")

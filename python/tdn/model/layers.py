@@ -1,7 +1,7 @@
 """Node-wise building blocks on features (n, d, C): path-shared linear, norms, gate, feed-forward.
 
 Path sharing (paper, Sec. 3.2): one C_in x C_out matrix serves all degrees, so a linear layer is one matrix product.
-Order of operations follows the published code; where a gate or a head reads the scalar row only, only that row is
+The order of operations follows the published code; where a gate or a head reads only the scalar row, only that row is
 computed, which changes no result.
 """
 
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: 1 / sqrt(E[f(x)^2]) for x ~ N(0, 1): makes activations keep unit second moment (md setting).
+#: 1 / sqrt(E[f(x)^2]) for x ~ N(0, 1): lets activations keep unit second moment (md setting).
 SILU_SCALE = 1.6765324703310907
 SIGMOID_SCALE = 1.8467055342154763
 
 
 class DoublePrecision(nn.Module):
-    """A module whose buffers follow it to another device but stay float64."""
+    """A module whose buffers move with it to another device but stay float64."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DoublePrecision:
         for name, buffer in self._buffers.items():
@@ -30,7 +30,7 @@ class DoublePrecision(nn.Module):
 
 
 class SharedLinear(nn.Module):
-    """One matrix for every component; the bias goes to the scalar row only (an equivariant map has no other)."""
+    """One matrix for every component; only the scalar row has a bias (no other would be equivariant)."""
 
     def __init__(self, n_in: int, n_out: int, bias: bool = True) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ class EquivariantNorm(nn.Module):
     Scalars: centered over channels, divided by sqrt(mean square + 1e-5). Degrees l >= 1: divided by
     sqrt(mean square + eps) with the mean over components and channels. The published eps of 1e-5 multiplies vanishing
     features by 316 at every norm and makes forces explode near symmetric environments; "smooth" uses eps = 1, the
-    features' natural size. "none" divides by nothing: the weights and the bias alone, which still tell the degrees
-    apart before linear maps that they share.
+    features' natural size. "none" does not divide: it has only weights and the bias, which still distinguish the
+    degrees before linear maps that they share.
     """
 
     def __init__(self, l_max: int, n_channels: int, kind: str) -> None:
@@ -97,7 +97,7 @@ class Gate(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Linear C -> 2 C, gate, linear C -> C; the gate half is computed on the scalar row only."""
+    """Linear C -> 2 C, gate, linear C -> C; the gate half is computed only on the scalar row."""
 
     def __init__(self, n_channels: int, unit_moment: bool) -> None:
         super().__init__()

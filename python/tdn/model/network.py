@@ -1,4 +1,4 @@
-"""The network in segments (see tdn.schema), between which ranks exchange rows. Everything here scripts.
+"""The network in segments (see tdn.schema), between which ranks exchange rows. Everything here can be scripted.
 
 Order of operations (published code): node embedding + degree embedding, layers, norm, energy head on scalars.
 """
@@ -27,7 +27,7 @@ def safe_length(vectors: Tensor) -> Tensor:
 
 
 class EdgeFeatures(nn.Module):
-    """Everything of an edge that all layers share: edge matrix, radial basis, envelope."""
+    """Properties of an edge that all layers share: edge matrix, radial basis, envelope."""
 
     def __init__(self, config: ModelConfig, fitted: bool) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class Embedding(nn.Module):
     """A learned vector per element on the scalar row, plus the degree embedding.
 
     The degree embedding is the sum over neighbors of the product of a source vector (scalar row only) with the
-    spherical harmonics, which is the first column of K, then a linear map. Published: one source vector for every
-    element and a bias per edge; md: the source is the neighbor's element's and the weight fades at the cutoff.
+    spherical harmonics, which is the first column of K, then a linear map. Published: one source vector for all
+    elements and a bias per edge; md: the source belongs to the neighbor's element, and the weight fades at the cutoff.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -150,7 +150,7 @@ class Network(nn.Module):
         """Head's values (n_owned,) -> atom energies (n_owned,), eV, float64.
 
         md: an atom without neighbors has exactly its reference energy, since the head's value for it is subtracted.
-        Paper: atoms without neighbors are left out of the graph, so they have no energy.
+        Paper: atoms without neighbors are not in the graph, so they have no energy.
         """
         if not self.smooth:
             bonded = torch.zeros_like(values).index_fill(0, center, 1.0)

@@ -1,7 +1,7 @@
-"""Pair terms: energies of pairs that stand beside the network, which learns what is left.
+"""Pair terms: energies of pairs that are added to the network's energy; the network learns the rest.
 
-Universal repulsion: Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Solids (1985); constants as
-LAMMPS's ``pair_style zbl`` has them.
+Universal repulsion: Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Solids (1985); constants as in
+LAMMPS's ``pair_style zbl``.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class ZBL(DoublePrecision):
         self._keep("rates", torch.tensor(RATES, dtype=torch.float64))
 
     def _keep(self, name: str, value: Tensor) -> None:
-        """All constants follow from the elements: a checkpoint does not hold them."""
+        """Store a constant; all follow from the elements, so a checkpoint does not hold them."""
         self.register_buffer(name, value, persistent=False)
 
     @torch.jit.export
     def pair_energy(self, distances: Tensor, pair: Tensor) -> Tensor:
-        """What an edge adds to the energy of its center.
+        """Energy that an edge adds to its center.
 
         Args:
             distances: (n_edges,) angstrom, float64, positive.
@@ -78,7 +78,7 @@ class ZBL(DoublePrecision):
         return 0.5 * self.charge.index_select(0, pair) * screening * envelope / distances
 
     def constants(self) -> dict[str, Tensor]:
-        """What an archive stores, by the names that ``pair_tdn/engine/pair_term.cpp`` reads; float64."""
+        """Constants stored in an archive, by the names that ``pair_tdn/engine/pair_term.cpp`` reads; float64."""
         return {
             "charge": self.charge,
             "length": self.length,
@@ -90,5 +90,5 @@ class ZBL(DoublePrecision):
 
 
 def make_pair_term(config: ModelConfig) -> ZBL | None:
-    """The pair term of a model's settings."""
+    """The pair term for a model's settings."""
     return ZBL(config.elements, config.cutoff) if config.pair_term == "zbl" else None

@@ -1,4 +1,4 @@
-"""What models of every architecture share: the interface that trainer, evaluation and calculator use."""
+"""The base class of models of all architectures, with the interface of trainer, evaluation and calculator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Potential(nn.Module):
 
     config: Settings
     network: nn.Module
-    #: eV per element, that the energies of a model with an energy per atom stand above; empty where there are none
+    #: reference energies (eV per element) of a model with an energy per atom; empty if there are none
     free_energies: tuple[float, ...] = ()
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Potential(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.network.parameters()).device
 
     @property
@@ -83,12 +83,14 @@ class Potential(nn.Module):
     def set_references(self, energies: Sequence[float], scale: float) -> None:
         """Set the reference energy of every element (eV, in the order of ``elements``) and the energy scale (eV)."""
         if len(energies) != self.config.n_elements:
-            raise TDNError(f"{len(energies)} reference energies for {self.config.n_elements} elements; give one each")
+            raise TDNError(
+                f"{len(energies)} reference energies for {self.config.n_elements} elements; give one for each"
+            )
         self.references.energies.copy_(torch.tensor(energies, dtype=torch.float64))
         self.references.scale.fill_(scale)
 
     def pair_part(self, graph: Graph) -> Prediction | None:
-        """What of the prediction is a pair term, which the energy scale does not multiply; None without one."""
+        """The pair term's part of the prediction, which the energy scale does not multiply; None without one."""
         return None
 
     def forward(
@@ -110,5 +112,5 @@ class Potential(nn.Module):
 
 
 def with_isolated(species: Tensor, n_elements: int) -> Tensor:
-    """Species (n,) and, behind them, one atom of each element without edges: it gets its value without neighbors."""
+    """Species (n,), followed by one atom of each element without edges, which gets its value without neighbors."""
     return torch.cat([species, torch.arange(n_elements, device=species.device)])

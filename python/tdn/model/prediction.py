@@ -1,4 +1,4 @@
-"""What a model says of a graph, and how it follows from the energy: shared by trained and deployed models."""
+"""Predictions, and how they follow from the energy: shared by trained and deployed models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tdn.errors import TDNError
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of a graph; energies in float64, the rest in the model's dtype."""
+    """A model's results for a graph; energies in float64, the rest in the model's dtype."""
 
     energy: Tensor  #: (n_graphs,) eV (imported paper models: their raw per-atom energy)
     atom_energies: Tensor  #: (n_atoms,) eV
@@ -28,11 +28,11 @@ class Prediction:
 
     @property
     def forces(self) -> Tensor | None:
-        """Forces of the kind that was asked for, (n_atoms, 3)."""
+        """Forces of the requested kind, (n_atoms, 3)."""
         return self.direct_forces if self.kind == "direct" else self.gradient_forces
 
 
-#: Runs a network: graph, edge vectors (n_edges, 3), whether direct forces are wanted -> atom energies, direct forces.
+#: Runs a network: graph, edge vectors (n_edges, 3), whether to compute direct forces -> atom energies, direct forces.
 Run = Callable[[Graph, Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
@@ -50,7 +50,7 @@ def predict(
     Args:
         run: the network.
         graph: one or several structures; vectors in ``dtype``.
-        kinds: kinds of forces the model has, its default first.
+        kinds: kinds of forces that the model has, the default first.
         dtype: the model's precision.
         stress: also return the stress of three-dimensionally periodic structures.
         training: keep the graph of the forces so that a loss on them can be differentiated.
@@ -84,7 +84,7 @@ def predict_from_gradient(
 
 
 def check_request(kind: str, kinds: Sequence[str], graph: Graph, dtype: torch.dtype) -> None:
-    """Refuse a kind of forces the model does not have, and a graph in another precision."""
+    """Refuse a kind of forces that the model does not have, and a graph in another precision."""
     check_kind(kind, kinds)
     if graph.vectors.dtype != dtype:
         raise TDNError(f"the graph is {graph.vectors.dtype} and the model {dtype}; use graph.to(dtype=model.dtype)")
@@ -116,6 +116,6 @@ def stress_from_virial(virial: Tensor, volume: Tensor | None) -> Tensor:
 
 
 def detach(prediction: Prediction) -> Prediction:
-    """The same numbers without their graph."""
+    """The same numbers without autograd's graph."""
     values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
     return Prediction(**values)

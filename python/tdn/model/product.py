@@ -26,7 +26,7 @@ class EdgeProduct(nn.Module):
 
 
 class FirstColumn(nn.Module):
-    """:class:`EdgeProduct` when only the scalar row of the first operand is there: its first column is enough."""
+    """:class:`EdgeProduct` for a first operand with only its scalar row, which needs only the first column of K."""
 
     def forward(self, matrix: Tensor, scalar: Tensor) -> Tensor:
         """(n_edges, d, d), weight times scalar (n_edges, C) -> (n_edges, d, C)."""
@@ -62,7 +62,7 @@ class PathProduct(nn.Module):
 
 
 class PathColumn(nn.Module):
-    """:class:`FirstColumn` with a weight for each path: that to degree l is the first of those with product l."""
+    """:class:`FirstColumn` with a weight for each path; the path to degree l is the first of those with product l."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def make_product(config: ModelConfig) -> nn.Module:
 
 
 def make_column(config: ModelConfig) -> nn.Module:
-    """Product for the scalar row of the first operand alone."""
+    """Product for only the scalar row of the first operand."""
     return FirstColumn() if config.path_weights == "shared" else PathColumn(config)
 
 
@@ -121,8 +121,8 @@ class ExactCoupling(nn.Module):
 class CPCoupling(nn.Module):
     """Edge matrices from CP factors (paper, Eq. 3): M_kij ~ sum_r output_kr first_ir second_jr.
 
-    The factors are constants of the model and travel in its state; without ``fitted`` they are left empty, to be
-    filled from a state.
+    The factors are constants of the model and part of its state; without ``fitted`` they stay empty until a state is
+    loaded.
     """
 
     if TYPE_CHECKING:

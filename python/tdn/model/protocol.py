@@ -1,4 +1,4 @@
-"""What a finished model is, whether it comes from a checkpoint or from an archive."""
+"""The protocol of a finished model, from a checkpoint or from an archive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Self = TypeVar("Self", bound="Model")
 
 @runtime_checkable
 class Model(Protocol):
-    """Graph in, energies, forces and stress out; what ``tdn.load`` returns and everything here takes."""
+    """Graph in, energies, forces and stress out; ``tdn.load`` returns such models."""
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where graphs have to be."""
+        """Device on which graphs must be."""
 
     @property
     def force_kinds(self) -> tuple[str, ...]:
@@ -48,19 +48,19 @@ class Model(Protocol):
 
     @property
     def free_energies(self) -> tuple[float, ...]:
-        """Reference energies (eV) that an energy per atom stands above; empty where there are none."""
+        """Reference energies (eV) of a model with an energy per atom; empty if there are none."""
 
     def to(self: Self, device: torch.device | str, /) -> Self:
         """Move to a device; returns itself."""
 
     def eval(self: Self) -> Self:
-        """Without the dropout of training; returns itself."""
+        """Switch dropout off; returns itself."""
 
     def in_dtype(self: Self, dtype: torch.dtype | str) -> Self:
         """The model in another precision, a torch dtype or its name.
 
         Raises:
-            TDNError: the model has one precision only.
+            TDNError: the model has only one precision.
         """
 
     def __call__(self, graph: Graph, *, stress: bool = False, forces: str | None = None) -> Prediction:

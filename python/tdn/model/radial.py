@@ -1,4 +1,4 @@
-"""Functions of the edge length: envelope, bases and the network that makes radial weights.
+"""Functions of the edge length: envelope, bases and the network that gives radial weights.
 
 Bessel basis: Gasteiger et al. 2020 (arXiv 2003.03123), eq. 7; envelope: the same, eq. 8. Gaussians and the network's
 order of operations: the published TDN code (tdn-model: rbf, RadialProfile).
@@ -20,12 +20,12 @@ from tdn.model.layers import SILU_SCALE
 
 
 def n_path_weights(config: ModelConfig) -> int:
-    """Radial weights of an edge and channel."""
+    """Number of radial weights per edge and channel."""
     return 1 if config.path_weights == "shared" else len(admissible_paths(config.l_max, config.paths))
 
 
 def n_embedding_weights(config: ModelConfig) -> int:
-    """Radial weights of an edge and channel in the degree embedding: a path for each degree of the result."""
+    """Number of radial weights per edge and channel in the degree embedding: a path for each degree of the result."""
     return 1 if config.path_weights == "shared" else config.l_max + 1
 
 
@@ -33,7 +33,7 @@ def polynomial_envelope(distances: Tensor, cutoff: float, power: int) -> Tensor:
     """1 at zero, 0 with two continuous derivatives at the cutoff and beyond; shape and dtype of ``distances``.
 
     1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2), written as (1 - x)^3 sum_k (k+1)(k+2)/2 x^k with
-    k = 0 .. p - 1, which keeps its digits where it vanishes.
+    k = 0 .. p - 1, which stays accurate where it vanishes.
     """
     x = torch.clamp(distances / cutoff, max=1.0)
     total = torch.zeros_like(x)
@@ -59,7 +59,7 @@ class BesselBasis(nn.Module):
         return math.pi * torch.arange(1, self.n_radial + 1, dtype=torch.float64)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BesselBasis:
-        """Conversions start from the exact values, so that float32 -> float64 does not keep rounded ones."""
+        """Convert from the exact values, so that float32 -> float64 does not keep rounded ones."""
         super()._apply(fn, recurse)
         self.frequencies = self._exact_frequencies().to(self.frequencies)
         return self
@@ -89,12 +89,12 @@ class GaussianBasis(nn.Module):
 
 
 def make_basis(config: ModelConfig) -> BesselBasis | GaussianBasis:
-    """The radial basis of a model's settings: published or smooth."""
+    """The radial basis for a model's settings: published or smooth."""
     return (BesselBasis if config.smooth else GaussianBasis)(config.n_radial, config.cutoff)
 
 
 class PairEmbedding(nn.Module):
-    """A learned vector for the ordered pair of elements: T[Z_i, Z_j], or U[Z_i] + V[Z_j] when there are many."""
+    """A learned vector for the ordered pair of elements: T[Z_i, Z_j], or U[Z_i] + V[Z_j] for many elements."""
 
     def __init__(self, n_elements: int, width: int, per_pair: bool) -> None:
         super().__init__()
@@ -115,9 +115,9 @@ class RadialNetwork(nn.Module):
     """Radial basis (and elements) -> one weight per edge and channel.
 
     Linear, LayerNorm, SiLU, Linear, LayerNorm, SiLU, Linear + offset (``normed``, published), or without the norms:
-    then weights start normal and SiLU is scaled to unit second moment, which keeps the size of the features.
-    With ``pair_embedding`` a vector of the two elements is added before the first activation (md setting); without,
-    the network is blind to the elements (paper).
+    then initial weights are normal and SiLU is scaled to unit second moment, which keeps the size of the features.
+    With ``pair_embedding`` a vector of the two elements is added before the first activation (md setting); without it
+    the network ignores the elements (paper).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The TDN model as Python users see it: graph in, energies, forces and virial out."""
+"""The TDN model for Python users: graph in, energies, forces and virial out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TDN(Potential):
         return center * self.config.n_elements + graph.species.index_select(0, graph.neighbor)
 
     def _run(self, graph: Graph, vectors: Tensor, with_direct: bool) -> tuple[Tensor, Tensor | None]:
-        """Run the network on the atoms of the graph and, behind them, one isolated atom of each element (md)."""
+        """Run the network on the atoms of the graph, followed by one isolated atom of each element (md)."""
         pair = self.pair_index(graph)
         features = self.network.edge_features(vectors, pair)
         species = with_isolated(graph.species, self.config.n_elements) if self.config.smooth else graph.species
@@ -62,7 +62,7 @@ class TDN(Potential):
         return energies.new_zeros(graph.species.size(0)).index_add(0, graph.center, energies)
 
     def pair_part(self, graph: Graph) -> Prediction | None:
-        """Energies and forces of the pair term alone, which the energy scale does not multiply."""
+        """Energies and forces of the pair term, which the energy scale does not multiply."""
         if self.network.pair_term is None:
             return None
         return predict(lambda g, vectors, _: (self._pair_energies(g, vectors), None), graph, ("gradient",), self.dtype)

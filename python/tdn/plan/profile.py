@@ -48,7 +48,7 @@ def profile(archive: str | Path, make_graph: Callable[[DeployedModel], Graph], r
     model = DeployedModel(archive)
     if "model_config" not in model.label:
         raise TDNError(
-            f"the label of '{archive}' has no model_config, so its stages are unknown; deploy the model anew"
+            f"the label of '{archive}' has no model_config, so its stages are unknown; deploy the model again"
         )
     graph = make_graph(model).to(dtype=model.dtype)
     edges = [tensor.numpy() for tensor in (graph.species, graph.center, graph.neighbor, graph.vectors)]

@@ -136,7 +136,7 @@ def store_fit(path: Path, model: Potential, summary: dict[str, Any], errors: dic
     """Replace the model of a checkpoint by a fitted one, with its errors on the validation structures."""
     summary["references"] = dict(zip(model.elements, model.references.energies.tolist(), strict=True))
     summary["energy_scale"] = float(model.references.scale)
-    told = summary["errors"]["valid"]
-    told.update({name: errors[name] for name in told if name in errors})
+    stored = summary["errors"]["valid"]
+    stored.update({name: errors[name] for name in stored if name in errors})
     content = {**read_checkpoint(path), KEY: pack(model, summary)}
     write_atomically(lambda part: torch.save(content, part), path)

@@ -33,7 +33,7 @@ class Ranks:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         backend = "nccl" if self.device.type == "cuda" else "gloo"
-        with told_when_lost():
+        with sentence_when_lost():
             distributed.init_process_group(backend, init_method=place.address, rank=self.rank, world_size=self.world)
 
     @property
@@ -46,21 +46,21 @@ class Ranks:
         if self.world == 1:
             return values
         values = values.to(self.device).contiguous().clone()
-        with told_when_lost():
+        with sentence_when_lost():
             distributed.all_reduce(values)
         return values
 
     def wait(self) -> None:
         """Wait for all processes."""
         if self.world > 1:
-            with told_when_lost():
+            with sentence_when_lost():
                 distributed.barrier()
 
     def broadcast_weights(self, module: nn.Module) -> None:
         """Give every process the weights of the first."""
         if self.world == 1:
             return
-        with told_when_lost():
+        with sentence_when_lost():
             for tensor in (*module.parameters(), *module.buffers()):
                 distributed.broadcast(tensor.detach(), 0)
 
@@ -71,7 +71,7 @@ class Ranks:
 
 
 @contextmanager
-def told_when_lost() -> Iterator[None]:
+def sentence_when_lost() -> Iterator[None]:
     """Turn the errors of gloo and NCCL about a lost process into one sentence."""
     try:
         yield

@@ -82,9 +82,9 @@ def train_here(config: TrainConfig, folder: Path, resume: bool, overwrite: bool,
     data = prepare_data(config, start)
     if before:
         check_same_model(data.model_config, before["model_config"])
-    module, told = build_module(config, data, start)
+    module, remarks = build_module(config, data, start)
     if first:
-        describe(module, data, [*notes(data), *told])
+        describe(module, data, [*notes(data), *remarks])
     open_now = partial(open_folder, config, folder, overwrite)
     fit(config, module, data, Saver(folder, partial(pack, config=config, data=data)), resume, stop_after, open_now)
     if first:
@@ -104,11 +104,11 @@ def build_module(config: TrainConfig, data: TrainingData, start: Start | None) -
     elif isinstance(model, TDN) and model.network.force_head is not None:
         # as published: one norm in front of the energy head and the force head
         model.network.force_head.norm = model.network.norm
-    told = take_over(model, start) if start else []
-    return TrainingModule(model, config.training, data.has_stress), told
+    remarks = take_over(model, start) if start else []
+    return TrainingModule(model, config.training, data.has_stress), remarks
 
 
-def describe(module: TrainingModule, data: TrainingData, told: list[str]) -> None:
+def describe(module: TrainingModule, data: TrainingData, remarks: list[str]) -> None:
     """Log what will be trained."""
     config, options = data.model_config, module.options
     n_weights = sum(parameter.numel() for parameter in module.model.parameters())
@@ -117,7 +117,7 @@ def describe(module: TrainingModule, data: TrainingData, told: list[str]) -> Non
     logger.info(f"{len(data.train)} training and {len(data.valid)} validation structures, {degree:.1f} neighbors")
     where = "" if looked == len(data.train) else f" in {looked} of the training structures"
     logger.info(f"labels: {', '.join(f'{name} {count}' for name, count in data.label_counts.items())}{where}")
-    for line in told:
+    for line in remarks:
         logger.info(line)
     scale = data.statistics.scale
     logger.info(f"reference energies from {data.statistics.references_from} (eV): {references}; scale {scale:.4f} eV")

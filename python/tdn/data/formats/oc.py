@@ -121,9 +121,7 @@ def open_shard(path: Path, keys: LabelKeys = DEFAULT_KEYS) -> Shard:
             content = file.get(key) or b""
             shard: Shard = RowShard(file, keys) if is_zlib(content) else GraphShard(file)
             if len(shard) and isinstance(shard, GraphShard) and keys != DEFAULT_KEYS:
-                raise TDNError(
-                    f"'{path}' holds graphs, whose labels have fixed names; leave out energy_key and the like"
-                )
+                raise TDNError(f"'{path}' holds graphs, whose labels have fixed names; omit energy_key and the like")
             if len(shard):
                 return shard
     raise TDNError(f"'{path}' holds no structures with the keys of OC20; give another file or another format")

@@ -40,10 +40,12 @@ class GraphShard:
             return
         length = np.asarray(load_plain(content, f"'length' of {file.path.name}"))
         if length.shape != () or length.dtype.kind not in "iu" or not 0 <= length < entries:
-            raise TDNError(f"'{file.path}' has {entries - 1} graphs but gives their number as {length}; write it again")
+            raise TDNError(
+                f"'{file.path}' has {entries - 1} graphs but states their number as {length}; write it again"
+            )
         self._length = int(length)
         if self._length < entries - 1:
-            self.left_out = {"graph beyond the number of graphs that the file gives": entries - 1 - self._length}
+            self.left_out = {"graph beyond the number of graphs that the file states": entries - 1 - self._length}
 
     def __len__(self) -> int:
         return self._length

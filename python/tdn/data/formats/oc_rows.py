@@ -44,7 +44,7 @@ class RowShard:
         try:
             return json.loads(zlib.decompress(content), object_hook=without_marker)
         except (zlib.error, ValueError) as problem:
-            raise TDNError(f"{what} is not compressed JSON ({first_line(problem)}); give a whole file") from None
+            raise TDNError(f"{what} is not compressed JSON ({first_line(problem)}); give a complete file") from None
 
     def row(self, index: int) -> tuple[dict[str, Any], str]:
         """A row, with its values and data in one dictionary, and its name."""

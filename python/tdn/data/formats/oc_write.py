@@ -130,7 +130,7 @@ def graph_of(entry: CatalystEntry) -> Graph:
     structure = entry.structure
     if not structure.pbc.all():
         raise TDNError(
-            f"{structure.name} is not periodic in three directions, which OC20's older form has no place for; "
+            f"{structure.name} is not periodic in three directions, which OC20's older format cannot hold; "
             "write the newer one (oc-rows)"
         )
 

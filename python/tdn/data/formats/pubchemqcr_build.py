@@ -100,7 +100,7 @@ def open_indices(shard: Path, stages: Sequence[str], folder: Path | None = None)
         except OSError as problem:
             raise TDNError(
                 f"no index of '{shard}' can be written to '{home}' ({problem.strerror}); "
-                "name a folder with space for it with index_folder"
+                "name a folder with enough space in index_folder"
             ) from None
     return [StageIndex(home / stage) for stage in stages]
 

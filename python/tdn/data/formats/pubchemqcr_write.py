@@ -70,7 +70,7 @@ def step_of(structure: Structure, smash: bool) -> dict[str, Any]:
     if structure.energy is None or structure.forces is None:
         raise TDNError(f"{structure.name} has no energy or no forces, which PubChemQCR needs; choose other structures")
     if structure.pbc.any():
-        raise TDNError(f"{structure.name} is periodic, which PubChemQCR has no place for; write it as oc or xyz")
+        raise TDNError(f"{structure.name} is periodic, which PubChemQCR cannot hold; write it as oc or xyz")
     symbols = [SYMBOLS[z - 1] for z in structure.numbers]
     charges = [{} if smash else {"charge": float(z)} for z in structure.numbers]
     gradient = structure.forces * (-BOHR / HARTREE)

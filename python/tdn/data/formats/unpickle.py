@@ -234,4 +234,4 @@ def _load(content: bytes, what: str, allowed: Mapping[tuple[str, str], Any], cur
     except TDNError as problem:
         raise TDNError(f"{what} is not unpickled: {problem}; give files that hold {cure} only") from None
     except Exception as problem:  # a broken pickle can raise anything
-        raise TDNError(f"{what} is not a readable pickle ({first_line(problem)}); give a whole file") from None
+        raise TDNError(f"{what} is not a readable pickle ({first_line(problem)}); give a complete file") from None

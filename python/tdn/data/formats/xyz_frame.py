@@ -130,7 +130,7 @@ def first_problem(rows: Sequence[Sequence[str]], column: Column, name: str) -> F
 def cure_of(word: str) -> str:
     """What to do about a word that is not a number."""
     if set(word) == {"*"}:
-        return "Fortran writes stars for a number that its format has no room for: write it again with a wider format"
+        return "Fortran writes stars for a number that is too wide for its format: use a wider format"
     if word.strip("+-.0123456789dD") == "" and any(letter in word for letter in "dD"):
         return "Fortran's exponents D are not read: write E"
     return "correct it"
@@ -146,7 +146,9 @@ def elements_of(rows: Sequence[Sequence[str]], columns: dict[str, Column]) -> ND
     wrong = np.flatnonzero((found < 1) | (found > len(SYMBOLS)))
     if len(wrong):
         word = rows[wrong[0]][columns["Z" if "Z" in columns else "species"].first]
-        raise FrameProblem(2 + int(wrong[0]), f"{quoted(word)} is no element; write chemical symbols such as C or Si")
+        raise FrameProblem(
+            2 + int(wrong[0]), f"{quoted(word)} is not an element; write chemical symbols such as C or Si"
+        )
     return found
 
 
@@ -205,6 +207,6 @@ def appended_cell(lines: Sequence[str], first: int) -> tuple[NDArray[np.float64]
             index = ("VEC1", "VEC2", "VEC3").index(words[0])
             cell[index] = [number(word) for word in words[1:]]
         except ValueError:
-            raise FrameProblem(line_number, f"{quoted(line)} is no cell vector; write VEC1 x y z") from None
+            raise FrameProblem(line_number, f"{quoted(line)} is not a cell vector; write VEC1 x y z") from None
         given[index] = True
     return cell, given
