@@ -359,7 +359,7 @@ class TestUnreadInLmdb:
     def test_is2re_has_one_label(self, tmp_path):
         write_oc_rows(tmp_path / "c.aselmdb", [replace(ENTRIES[0], relaxed=ENTRIES[0].structure)])
         spec = {"path": tmp_path / "c.aselmdb", "task": "is2re", "energy_key": "corrected_energy"}
-        with pytest.raises(TDNError, match="task is2re reads y_relaxed, so leave out energy_key"):
+        with pytest.raises(TDNError, match="task is2re reads y_relaxed, so omit energy_key"):
             open_source(spec)
 
     def test_pubchemqcr(self, tmp_path, capsys):

@@ -111,7 +111,7 @@ class TestIndex:
 
     def test_no_folder_at_all(self, shard, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(TDNError, match=r"no index of '.*' can be written to .*; name a folder with space for it"):
+        with pytest.raises(TDNError, match=r"no index of '.*' can be written to .*; name a folder with enough space"):
             open_source({"path": str(shard), "index_folder": str(tmp_path / "file")})
 
     def test_pickles_without_data(self, shard):

@@ -1,14 +1,14 @@
-// From logits to attention weights and back. Of the kernels only this file tells the kinds of
-// attention apart: of an edge with envelope u and the logits l_h and constant_h of its heads
+// From logits to attention weights and back. Among the kernels only this file distinguishes the
+// kinds of attention: for an edge with envelope u and the logits l_h and constant_h of its heads
 //   A_h = u exp(l_h) / (exp(constant_h) + sum over the center's edges of u exp(l_h)), or
 //   A_h = scale u sigmoid(l_h + constant_h)
 //
-// A kind has two functions for each direction. In the forward pass, of each segment:
-//   weigh(part, x, attended)     x: logits -> weights; what earlier segments made follows
+// A kind has two functions for each direction. In the forward pass, for each segment:
+//   weigh(part, x, attended)     x: logits -> weights; earlier segments are rescaled
 //   finish(part, attended)       when the segment has been added to `attended`
 // In the backward pass:
-//   begin_vjp(part, gradient)    of each segment, from the gradient of `attended`
-//   vjp(e, a, x)                 of each edge, x: gradients of the weights a -> those of the
+//   begin_vjp(part, gradient)    for each segment, from the gradient of `attended`
+//   vjp(e, a, x)                 for each edge, x: gradients of the weights a -> those of the
 //                                logits; returns the gradient of log u
 #pragma once
 
@@ -29,7 +29,7 @@ template <typename T, typename Function> TDN_INLINE void for_vectors(T *x, int n
   for (int l = 0; k + l < n; ++l) x[k + l] = rest[l];
 }
 
-/// Taken block by block: the weights are relative to the highest logit so far, and all are
+/// Computed block by block: the weights are relative to the highest logit so far, and all are
 /// normalized after the last edge of a center.
 template <typename T, int L, Form FORM> class Softmax {
   using V = Vec<T>;
@@ -54,14 +54,14 @@ template <typename T, int L, Form FORM> class Softmax {
         total[h] = constant ? T(1) : T(0);
       }
     for (int h = 0; h < n_heads; ++h) {
-      T most = highest[h];
+      T peak = highest[h];
       for (int e = part.begin; e < part.end; ++e) {
         const T logit = x[e * n_heads + h];
-        most = logit > most ? logit : most;
+        peak = logit > peak ? logit : peak;
       }
-      rescale[h] = highest[h] - most;
-      highest[h] = most;
-      for (int e = part.begin; e < part.end; ++e) x[e * n_heads + h] -= most;
+      rescale[h] = highest[h] - peak;
+      highest[h] = peak;
+      for (int e = part.begin; e < part.end; ++e) x[e * n_heads + h] -= peak;
     }
     exponentials(rescale, n_heads);
     exponentials(x + part.begin * n_heads, (part.end - part.begin) * n_heads);
@@ -81,8 +81,8 @@ template <typename T, int L, Form FORM> class Softmax {
     rescale_edges(first[0], first[1], attended);
   }
 
-  /// D_h = sum over the channels of a head of dO * O, the same for all edges of a center: what is
-  /// taken off the gradient of each weight.
+  /// D_h = sum over the channels of a head of dO * O, the same for all edges of a center: it is
+  /// subtracted from the gradient of each weight.
   void begin_vjp(const Segment &part, const T *gradient)
   {
     const int d_out = work.arrays.d_out;
@@ -106,9 +106,9 @@ template <typename T, int L, Form FORM> class Softmax {
  private:
   const Work &work;
   const int n_heads, stride;
-  T *const highest;    // [n_heads] reference exponent of the center under way
+  T *const highest;    // [n_heads] reference exponent of the current center
   T *const total;      // [n_heads] its denominator
-  T *const rescale;    // [n_heads] factor of what was summed before this block
+  T *const rescale;    // [n_heads] factor of the sums of earlier blocks
   T *const mean;       // [n_heads] D_h
 
   static void exponentials(T *x, int n)
@@ -116,7 +116,7 @@ template <typename T, int L, Form FORM> class Softmax {
     for_vectors(x, n, [](V y) TDN_FLATTEN { return exp_of<T>(y); });
   }
 
-  /// The weights of edges begin .. end - 1 and their sum times rescale, head by head.
+  /// Multiplies the weights of edges begin .. end - 1 and their sum by rescale, head by head.
   void rescale_edges(int64_t begin, int64_t end, T *attended) const
   {
     for (int64_t e = begin; e < end; ++e)
@@ -129,7 +129,7 @@ template <typename T, int L, Form FORM> class Softmax {
   }
 };
 
-/// Each edge for itself.
+/// Every edge is independent.
 template <typename T, int L, Form FORM> class Sigmoids {
   using V = Vec<T>;
   using Work = EdgeWork<T, L, FORM>;
@@ -144,8 +144,8 @@ template <typename T, int L, Form FORM> class Sigmoids {
     for_vectors(x + part.begin * n_heads, (part.end - part.begin) * n_heads,
                 [](V y) TDN_FLATTEN { return sigmoid<T>(y); });
     for (int e = part.begin; e < part.end; ++e) {
-      const T most = highest(e);
-      for (int h = 0; h < n_heads; ++h) x[e * n_heads + h] *= most;
+      const T scale = limit(e);
+      for (int h = 0; h < n_heads; ++h) x[e * n_heads + h] *= scale;
     }
   }
   void finish(const Segment &, T *) {}
@@ -156,8 +156,8 @@ template <typename T, int L, Form FORM> class Sigmoids {
   {
     T all_heads = 0;
     for (int h = 0; h < n_heads; ++h) all_heads += x[h] *= a[h];
-    const T most = highest(e);
-    for (int h = 0; h < n_heads && most > T(0); ++h) x[h] *= T(1) - a[h] / most;
+    const T scale = limit(e);
+    for (int h = 0; h < n_heads && scale > T(0); ++h) x[h] *= T(1) - a[h] / scale;
     return all_heads;
   }
 
@@ -165,13 +165,10 @@ template <typename T, int L, Form FORM> class Sigmoids {
   const Work &work;
   const int n_heads;
 
-  TDN_INLINE T highest(int e) const
-  {
-    return work.model.sigmoid_attention * work.block->envelope[e];
-  }
+  TDN_INLINE T limit(int e) const { return work.model.sigmoid_attention * work.block->envelope[e]; }
 };
 
-/// All of them, of which a model has one.
+/// All kinds, of which a model has one.
 template <typename T, int L, Form FORM> class AttentionKinds {
   using Work = EdgeWork<T, L, FORM>;
 

@@ -1,4 +1,4 @@
-// The vector-Jacobian product of the edge work: a block is computed anew, then backward.
+// The vector-Jacobian product of the edge work: each block is recomputed, then differentiated.
 #pragma once
 
 #include "attention_weights.h"
@@ -29,7 +29,7 @@ template <typename T, int L, Form FORM> class EdgeBackward {
   {
   }
 
-  /// `grad_center` (added to), `center`, `grad_attended`: from the first center of the range on.
+  /// `grad_center` (added to), `center` and `grad_attended` begin with the first center.
   void backward(int64_t begin, int64_t end, const T *center, const T *grad_attended, T *grad_center,
                 T *grad_rows)
   {
@@ -148,7 +148,7 @@ template <typename T, int L, Form FORM> class EdgeBackward {
     }
   }
 
-  /// Through m = w K s: to the rows of center and neighbor, radial weights and K.
+  /// Through m = w K s to the rows of center and neighbor, the radial weights and K.
   void backward_messages(const Segment &part, T *to_center, T *grad_rows)
   {
     for (int e = part.begin; e < part.end; ++e)

@@ -1,9 +1,9 @@
 // The edge work of a layer in blocks of edges that stay in the L2 cache, after FlashAttention (Dao
-// et al. 2022, arXiv 2205.14135): softmax over a center's edges is taken block by block, and all
-// the forward pass leaves of an edge are its attention weights. The VJP computes a block anew.
+// et al. 2022, arXiv 2205.14135): softmax over a center's edges is computed block by block, and the
+// forward pass stores only the attention weights of an edge. The VJP recomputes each block.
 //
-// Of an edge e from center i to neighbor j, with K its matrix and w its radial weights (envelope u
-// included):
+// For an edge e from center i to neighbor j, with its matrix K and its radial weights w (including
+// the envelope u):
 //   s = a_j + c_i,  m = w K s,  [values; gates; logits] = W m_0 + b,  values_k = W_v m_k
 //   z_0 = silu(values_0),  z_k = sigmoid(gates) values_k
 //   A_h of u and <q, lrelu(logits)>_h, see attention_weights.h
@@ -18,8 +18,8 @@
 
 namespace tdn::TDN_ISA {
 
-/// What both passes begin with: a block of edges, and the way from rows to values, gates and
-/// logits.
+/// The common beginning of both passes: a block of edges, and the steps from rows to values, gates
+/// and logits.
 template <typename T, int L, Form FORM> struct EdgeWork {
   using V = Vec<T>;
   using Product = EdgeProduct<T, L, FORM>;
@@ -57,7 +57,7 @@ template <typename T, int L, Form FORM> struct EdgeWork {
   {
   }
 
-  /// Of a center in arrays of d_out rows that begin with the first center.
+  /// Offset of a center in arrays of d_out rows per center that begin with the first center.
   ptrdiff_t row(int64_t center) const
   {
     return (center - first_center) * static_cast<ptrdiff_t>(arrays.d_out) * stride;
@@ -81,9 +81,9 @@ template <typename T, int L, Form FORM> struct EdgeWork {
     for (int p = 0; p < W; ++p) w[p] = load(at_weight(weights, p, e) + v);
   }
 
-  /// Of the centers begin .. end - 1, block by block: values, gates and logits, then
-  /// visit(segments). `center` points to the first one's row; keep(row, edge, channel, s) may keep
-  /// what the messages are made of.
+  /// For the centers begin .. end - 1, block by block: computes values, gates and logits, then
+  /// calls visit(segments). `center` points to the first row; keep(row, edge, channel, s) may store
+  /// the sums s of which the messages are made.
   template <typename Keep, typename Visit>
   void for_blocks(int64_t begin, int64_t end, const T *center, Keep keep, Visit visit)
   {

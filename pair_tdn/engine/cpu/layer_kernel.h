@@ -159,7 +159,7 @@ template <typename T, int L> class LayerKernel {
     return true;
   }
 
-  /// work(kernel) with the forward or backward kernel that fits the coupling.
+  /// Calls work(kernel) with the forward or backward kernel for the coupling.
   template <template <typename, int, Form> class Kernel, typename Work>
   static void with_kernel(const Model &m, const Weights &w, const Edges &edges, const Arrays &a,
                           Scratch<T> scratch, const Range &range, Work work)
@@ -202,8 +202,8 @@ template <typename T, int L> class LayerKernel {
     node.gate(values, gates, n, d);
   }
 
-  /// Rows of d_out -> rows of D with zeros behind; `to` may hold the next chunk's input after it,
-  /// never before.
+  /// Pads d_out rows per center with zeros to D rows; `to` may hold the next chunk's input after
+  /// it, never before.
   static void spread_rows(const Model &m, const T *from, T *to, int n, int d_out)
   {
     for (int k = 0; k < n; ++k) {

@@ -1,4 +1,4 @@
-// Vectors of TDN_VECTOR_BYTES bytes by the extensions of GCC and Clang, and what only they can do.
+// Vectors of TDN_VECTOR_BYTES bytes by extensions of GCC and Clang, and functions that need them.
 // Included by simd.h; one_lane.h has the same names for plain numbers.
 #pragma once
 
@@ -90,7 +90,7 @@ template <typename T> TDN_INLINE Vec<T> from_bits(typename VectorOf<T>::integer 
   return (Vec<T>) bits;
 }
 
-/// In every lane the sum over its group of `width` lanes, a power of two.
+/// Sum over each lane's group of `width` lanes (a power of two), in every lane.
 template <typename T> TDN_INLINE Vec<T> sum_groups(Vec<T> v, int width)
 {
   typename VectorOf<T>::integer lane;

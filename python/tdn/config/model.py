@@ -102,8 +102,8 @@ class ModelConfig(Settings):
     pair_term: Annotated[
         Literal["none", "zbl"],
         option(
-            "energy of pairs that is added to the network's (`md`): `zbl` is the repulsion of nuclei by Ziegler, "
-            "Biersack and Littmark, which ends smoothly at the sum of the covalent radii"
+            "energy of pairs that is added to the network's (`md`): `none`, or `zbl`, the repulsion of nuclei by "
+            "Ziegler, Biersack and Littmark, which ends smoothly at the sum of the covalent radii"
         ),
     ] = "none"
     avg_degree: Annotated[

@@ -1,4 +1,4 @@
-"""Structures of ASE in memory as a source."""
+"""ASE structures in memory as a source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AtomsSource(Source):
-    """A list of structures; labels are the stored results of their calculators, else of ``info`` and ``arrays``."""
+    """A list of structures; labels are the stored results of their calculators, else from ``info`` and ``arrays``."""
 
     def __init__(self, structures: Sequence[Atoms], keys: LabelKeys = DEFAULT_KEYS):
         """Args: ``structures``, at least one; ``keys``, names of the labels."""
@@ -42,7 +42,7 @@ class AtomsSource(Source):
 
     @property
     def file_names(self) -> list[str]:
-        """There is no file; what messages say instead."""
+        """What messages say instead of a file name."""
         return ["structures in memory"]
 
     def one_atom_indices(self) -> NDArray[np.int64]:
@@ -50,7 +50,7 @@ class AtomsSource(Source):
         return np.array([index for index, one in enumerate(self.structures) if len(one) == 1], dtype=np.int64)
 
     def unread_labels(self) -> UnreadLabels:
-        """Of every structure."""
+        """Unread labels of all structures."""
         return unread_of(self.structures, self.keys)
 
     def fingerprint(self) -> str:
@@ -59,7 +59,7 @@ class AtomsSource(Source):
 
 
 def changed_since_calculation(atoms: Atoms) -> list[str]:
-    """What of a structure is no longer what the stored results of its calculator belong to."""
+    """Parts of a structure that have changed since its calculator stored results."""
     calculator = atoms.calc
     if not getattr(calculator, "results", None) or getattr(calculator, "atoms", None) is None:
         return []

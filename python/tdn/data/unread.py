@@ -61,7 +61,7 @@ class UnreadLabels:
 
 
 def listed(counts: Mapping[str, int]) -> str:
-    """Names with their counts, the most frequent ones."""
+    """The most frequent names with their counts."""
     names = [f"{shown(name, 40)} (in {count:,})" for name, count in most(counts)]
     more = len(counts) - len(names)
     return ", ".join([*names, *([f"{more} more"] if more else [])])
@@ -116,7 +116,7 @@ def unread_among(values: Mapping[str, Any], n_atoms: int, keys: LabelKeys) -> Un
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
-    """Shape of an array or of nested lists, by the first item of each; () of anything else."""
+    """Shape of an array or of nested lists, from the first item of each; () for anything else."""
     if isinstance(value, list):
         return (len(value), *(shape_of(value[0]) if value else ()))
     shape = getattr(value, "shape", ())
@@ -124,5 +124,5 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 
 def unread_of(frames: Iterable[Atoms], keys: LabelKeys) -> UnreadLabels:
-    """Unread labels of structures of ASE."""
+    """Unread labels of ASE structures."""
     return sum((unread_among(named_values(atoms), len(atoms), keys) for atoms in frames), UnreadLabels())

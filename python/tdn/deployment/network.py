@@ -1,9 +1,9 @@
 """The network of an archive: the model's segments, and its weights as a fused engine reads them.
 
-``fused_weights`` holds the rewriting: constants folded, linear maps that read the same row stacked, radial networks as
-tables for the pairs of elements that a run uses. ``tdn.deployment.fused`` says in plain PyTorch what is done with them.
-An archive has the same weights, but the radial networks themselves (``tdn.deployment.weights``); its reader makes the
-tables.
+``fused_weights`` rewrites the weights: it folds constants, stacks linear maps that read the same row, and tabulates
+radial networks for the pairs of elements that a run uses. ``tdn.deployment.fused`` shows in plain PyTorch how they are
+used. An archive has the same weights, except for radial networks instead of their tables
+(``tdn.deployment.weights``); its reader makes the tables.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tdn.model.attention import Attention
 from tdn.model.layers import SIGMOID_SCALE
 from tdn.model.network import Network
 
-#: Of the tables of a pair term, from zero to where it ends: the shortest screening length of the heaviest nuclei is
-#: three intervals long, of those in molecules ten.
+#: Knots of a pair term's table, from zero to its reach: the shortest screening length of the heaviest nuclei is three
+#: intervals long, that of nuclei in molecules ten.
 PAIR_TERM_KNOTS = 513
 
 
 class ExportedAttention(nn.Module):
-    """:class:`Attention` that gives its weights; its radial network has jets."""
+    """:class:`Attention` that exports its weights; its radial network has jets."""
 
     if TYPE_CHECKING:  # TorchScript cannot read annotations of a class that are text
         attention: Any  # an Attention whose radial network was replaced
@@ -57,7 +57,7 @@ class ExportedAttention(nn.Module):
         return self.attention.softmax.numbers()
 
     def weights(self) -> dict[str, Tensor]:
-        """Everything but the tables; the maps of a message are stacked: values, gates, logits."""
+        """All weights except the tables; the maps of a message are stacked: values, gates, logits."""
         block = self.attention
         constant = block.softmax.constant
         return {
@@ -82,7 +82,7 @@ def component_of_row(config: ModelConfig) -> Tensor:
 
 
 class DeployedNetwork(Network):
-    """The segments of a model with ``fused_weights``; ``n_knots`` is 0 when the archive is not tabulated."""
+    """The segments of a model with ``fused_weights``; ``n_knots`` is 0 if the archive is not tabulated."""
 
     if TYPE_CHECKING:  # modules of the model, in which deploy replaced some (see tdn.deployment.rewrite)
         geometry: Any
@@ -106,7 +106,7 @@ class DeployedNetwork(Network):
             pairs: (n_tables,) int64, center * n_elements + neighbor.
 
         Returns:
-            (3, n_tables, n, W C) each, W weights per channel; (3, 1, n, W C) for networks that are blind to the
+            (3, n_tables, n, W C) each, W weights per channel; (3, 1, n, W C) for networks that ignore the
             elements (paper).
         """
         basis = self.geometry.basis.jets(distances)
@@ -124,7 +124,7 @@ class DeployedNetwork(Network):
     def fused_weights(self, pairs: Tensor) -> dict[str, Tensor]:
         """Weights of the fused engine, float64; named as :mod:`tdn.deployment.fused` reads them.
 
-        Called on a copy of the network in float64, so that tables have no rounding of their own.
+        Called on a copy of the network in float64, so that tables add no rounding.
 
         Args:
             pairs: (n_tables,) int64, the ordered pairs of elements (center * n_elements + neighbor) that get a table.
@@ -141,7 +141,7 @@ class DeployedNetwork(Network):
         return {name: weight.detach().to(torch.float64).contiguous() for name, weight in weights.items()}
 
     def pair_term_tables(self, pairs: Tensor) -> dict[str, Tensor]:
-        """Where the pair term of each pair ends, and r times its energy at knots from zero to there."""
+        """The reach of each pair's term, and r times its energy at knots from zero to the reach."""
         if (term := self.pair_term) is None:
             return {}
         reach = term.reach.index_select(0, pairs)
@@ -172,7 +172,7 @@ class DeployedNetwork(Network):
         """Embedding and readout, without tables and numbers."""
         like = self.head_hidden.weight
         harmonics = torch.eye(self.n_components, dtype=like.dtype, device=like.device)
-        matrices = self.geometry.coupling(harmonics)  # K of each harmonic alone, with separate weights by paths
+        matrices = self.geometry.coupling(harmonics)  # K of each single harmonic, with separate weights by paths
         whole = torch.zeros_like(matrices[:, : self.n_components]).index_add(1, self.component_of_row, matrices)
         bias = self.embedding.project.bias
         return {
@@ -209,7 +209,7 @@ class DeployedNetwork(Network):
             weights[prefix + "out.bias"] = block.out.bias
         if self.force_head is not None:
             head = self.force_head.attention.weights()
-            # only the l = 1 rows are read and these have no bias, so that two linear maps make one vector
+            # only the l = 1 rows are read, and they have no bias, so two linear maps combine to one vector
             head.pop("out.bias")
             weights["force_head.project"] = (self.force_head.project.weight @ head.pop("out.weight"))[0]
             weights["force_head.norm.weight"] = self.force_head.norm.weight

@@ -5,7 +5,7 @@
     out_i = W_o sum_j attention_ij,h (w_ij * K_ij v_ij)_h                            second tensor product
 
 K_ij is the edge matrix of the coupling tensor with the spherical harmonics, w_ij the radial weights (shared by both
-products). ``send`` makes the rows a_j, the only thing a center reads of its neighbors: they are what ranks exchange.
+products). ``send`` computes the rows a_j, the only data that a center reads of its neighbors and that ranks exchange.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EnvelopeSoftmax(nn.Module):
 
     attention_ij = u_ij exp(logit_ij) / (exp(constant) + sum_k u_ik exp(logit_ik))
 
-    The constant keeps the sum smooth when the last neighbor leaves. In the paper's setting u = 1 and no constant.
+    The constant keeps the sum smooth when the last neighbor leaves. In the paper's setting u = 1, without a constant.
     """
 
     def __init__(self, n_heads: int, smooth: bool) -> None:
@@ -46,13 +46,13 @@ class EnvelopeSoftmax(nn.Module):
         self.constant = nn.Parameter(torch.zeros(n_heads)) if smooth else None
 
     def numbers(self) -> dict[str, float]:
-        """What an engine must know of the kind beside the constant, by name."""
+        """What an engine must know of the kind besides the constant, by name."""
         return {"sigmoid_attention": 0.0}
 
     def forward(self, logits: Tensor, envelope: Tensor, center: Tensor, n_owned: int) -> Tensor:
         """Logits (n_edges, H), envelope (n_edges,) -> attention (n_edges, H).
 
-        The largest logit is subtracted for safety; the result does not depend on it, so it needs no gradient.
+        The largest logit is subtracted against overflow; the result does not depend on it, so it needs no gradient.
         """
         constant = self.constant
         if constant is None:
@@ -78,7 +78,7 @@ class EnvelopeSigmoid(nn.Module):
     attention_ij = 2 / sqrt(average degree) u_ij sigmoid(logit_ij + constant)
 
     A sum over neighbors with a gate for each head (sigmoid attention: Ramapuram et al. 2024, arXiv 2409.04431). The
-    scale gives the sum of about (average degree) messages, each halved at first, the size of one message.
+    scale gives the sum of about (average degree) messages, each initially halved, the size of one message.
     """
 
     def __init__(self, n_heads: int, avg_degree: float) -> None:
@@ -87,7 +87,7 @@ class EnvelopeSigmoid(nn.Module):
         self.scale = 2.0 / math.sqrt(avg_degree)
 
     def numbers(self) -> dict[str, float]:
-        """What an engine must know of the kind beside the constant, by name."""
+        """What an engine must know of the kind besides the constant, by name."""
         return {"sigmoid_attention": self.scale}
 
     def forward(self, logits: Tensor, envelope: Tensor, center: Tensor, n_owned: int) -> Tensor:
@@ -126,13 +126,13 @@ class Attention(nn.Module):
         self.out = SharedLinear(n_channels, n_channels)
 
     def send(self, x: Tensor) -> Tensor:
-        """Normed features (n_owned, d, C) -> rows (n_owned, d C) that centers read of their neighbors."""
+        """Normalized features (n_owned, d, C) -> rows (n_owned, d C) that centers read of their neighbors."""
         return self.merge_neighbor(x).flatten(1)
 
     def receive(
         self, x: Tensor, rows: Tensor, center: Tensor, neighbor: Tensor, pair: Tensor, features: list[Tensor]
     ) -> Tensor:
-        """Normed features (n_owned, d, C) and rows of all atoms (n_rows, d C) -> (n_owned, d, C)."""
+        """Normalized features (n_owned, d, C) and rows of all atoms (n_rows, d C) -> (n_owned, d, C)."""
         n_owned, dim, n_channels = x.size(0), x.size(1), x.size(2)
         matrix, basis, envelope = features[0], features[1], features[2]
         weight = self.radial(basis, pair)  # (n_edges, C), or (n_edges, P C) with a weight for each of P paths
@@ -181,7 +181,7 @@ class Layer(nn.Module):
 
 
 class ForceHead(nn.Module):
-    """Direct forces: an attention block on the normed features, then one channel of its l = 1 rows."""
+    """Direct forces: an attention block on the normalized features, then one channel of its l = 1 rows."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class ForceHead(nn.Module):
 
 
 def make_radial_network(config: ModelConfig, n_weights: int) -> RadialNetwork:
-    """Radial network of one block with ``n_weights`` per channel; blind to the elements in the paper's setting."""
+    """Radial network of one block with ``n_weights`` per channel; ignores the elements in the paper's setting."""
     embedding = None
     if config.smooth:
         per_pair = config.pair_embedding == "pair" or (

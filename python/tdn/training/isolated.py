@@ -1,8 +1,8 @@
-"""Isolated atoms among the structures that training reads anyway: those of one element must have one energy.
+"""Compares the energies of isolated atoms in the structures that training reads: one element must have one energy.
 
 Most formats know the sizes of their structures without reading them, and :mod:`tdn.training.prepare` has compared these
-atoms before training. Where only the structures themselves tell their size (OC20), large data are not read once more
-for them: every batch is looked at on its way to the model, so that the first epoch finds what there is.
+atoms before training. If the size is known only after reading a structure (OC20), large data are not read again for
+this: every batch is examined on its way to the model, so that the first epoch finds all isolated atoms.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tdn.statistics.isolated import SAME_ENERGY, check_agreement, single_atom
 
 
 class Processes(Protocol):
-    """What is needed of :class:`tdn.training.parallel.Ranks`."""
+    """The part of :class:`tdn.training.parallel.Ranks` that is needed here."""
 
     rank: int
     world: int
@@ -30,20 +30,20 @@ class Processes(Protocol):
 
 
 class IsolatedAtoms:
-    """The first isolated atom of each element that a process has met, and its energy."""
+    """The first isolated atom of each element that a process has read, and its energy."""
 
     def __init__(self, graphs: GraphSet) -> None:
-        """Args: ``graphs`` that the batches are made of."""
+        """Args: ``graphs``: the source of the batches."""
         self.graphs = graphs
-        # of each element: 1 if there is one, energy above the reference (eV), index of the structure
+        # for each element: 1 if there is one, energy above the reference (eV), index of the structure
         self.found = torch.zeros(len(graphs.elements), 3, dtype=torch.float64)
 
     def see(self, graph: Graph, indices: Sequence[int]) -> None:
-        """Look at a batch.
+        """Examine a batch.
 
         Args:
             graph: joined structures, energies in float64, on the CPU.
-            indices: of the structures; one without labels may be written ``~index``.
+            indices: indices of the structures; one without labels may be written ``~index``.
 
         Raises:
             TDNError: an isolated atom has another energy than an earlier one of its element.
@@ -54,7 +54,7 @@ class IsolatedAtoms:
                 self.compare(species, energy, indices[place])
 
     def compare(self, species: int, energy: float, index: int) -> None:
-        """Remember the first of an element; refuse others with another energy."""
+        """Remember the first atom of an element; refuse others with another energy."""
         known, first_energy, first = self.found[species].tolist()
         if not known:
             self.found[species] = torch.tensor([1.0, energy, index], dtype=torch.float64)
@@ -63,7 +63,7 @@ class IsolatedAtoms:
             check_agreement(atom for atom in pair if atom is not None)
 
     def agree(self, ranks: Processes) -> None:
-        """Compare with what the other processes have met; all of them call this together.
+        """Compare with the atoms of other processes; all of them call this together.
 
         Raises:
             TDNError: two isolated atoms of one element have different energies; every process raises one.

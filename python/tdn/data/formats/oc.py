@@ -4,9 +4,9 @@ Energies are as in the files: in OC20 relative to the clean slab and gas-phase m
 ``s2ef``, energy and forces of a structure, and ``is2re``, the initial structure labeled with the energy of the relaxed
 one.
 
-Rows may hold labels under any name: the scan for labels that are not read looks at rows of all shards. The names of
-graphs (y, force) and the label of is2re (y_relaxed) are fixed, and the scan says so; other names in a graph that look
-like labels are reported, though no option reads them.
+Rows may hold labels under any name: the search for unread labels examines rows of all shards. The names of
+graphs (y, force) and the label of is2re (y_relaxed) are fixed, and the search reports this; other names in a graph that
+look like labels are reported, though no option reads them.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class OpenCatalyst(Source):
         return added(shard.left_out for shard in self.shards)
 
     def unread_labels(self) -> UnreadLabels:
-        """Of at most 5,000 structures, evenly spread over the shards."""
+        """Unread labels of at most 5,000 structures, evenly spread over the shards."""
         if self.task == "is2re":
             return UnreadLabels(fixed=frozenset({"OC20, task is2re: y_relaxed"}))
         indices = np.linspace(0, len(self) - 1, min(len(self), LOOKED_AT)).astype(int).tolist()
@@ -144,5 +144,5 @@ def open_oc(path: Path, task: str = "s2ef", **options: Any) -> OpenCatalyst:
         raise TDNError(f"task is {task!r}{suggest(str(task), TASKS)}; known are {', '.join(TASKS)}")
     keys = LabelKeys.from_options(options)
     if task == "is2re" and keys != DEFAULT_KEYS:
-        raise TDNError(f"task is2re reads y_relaxed, so leave out {' and '.join(options)}")
+        raise TDNError(f"task is2re reads y_relaxed, so omit {' and '.join(options)}")
     return OpenCatalyst(shards_of(path), task, keys)

@@ -1,7 +1,7 @@
 """PubChemQCR: relaxation trajectories of molecules in LMDB shards, read through an index built once per shard.
 
 The names of the labels are fixed, energy and gradient, and every structure has both: a step that lacks one is left out
-and counted. So no label can be there under another name and be missed, which the scan for such labels answers.
+and counted. So no label can be missed because of another name, and the search for unread labels says so.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class PubChemQCR(Source):
         return tuple(SYMBOLS[z - 1] for z in sorted({z for index in self.indices for z in index.summary.elements}))
 
     def unread_labels(self) -> UnreadLabels:
-        """None: names are fixed."""
+        """No unread labels: names are fixed."""
         return UnreadLabels(fixed=frozenset({"PubChemQCR: energy, gradient"}))
 
     def one_atom_indices(self) -> NDArray[np.int64]:

@@ -59,7 +59,7 @@ class ArrayRecord:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array."""
+        """Shape of the array."""
         return self.value.shape
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -80,7 +80,7 @@ class TensorRecord:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the tensor."""
+        """Shape of the tensor."""
         return self.size
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
