@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase.build import bulk
-from tiny import crystals, labeled, settings, start, write
+from tiny import changed, crystals, labeled, settings, start, write
 
 import tdn
 from tdn.cli import main
@@ -162,6 +162,16 @@ def test_commands_say_it(tmp_path, capsys, change, sentence):
     assert json.loads(capsys.readouterr().out)["notes"] == [expected]
     (note,) = tdn.evaluate(model, frames).notes
     assert sentence in note
+
+
+def test_validation_data_in_another_unit(tmp_path):
+    """Of a file of its own; the split of one file is told once."""
+    write(tmp_path / "train.xyz", crystals(8))
+    write(tmp_path / "valid.xyz", [in_unit("kbar")(one).to_atoms() for one in copper_of_all_sizes()])
+    lines = start(tmp_path, changed(settings(max_epochs=1), "data", valid="valid.xyz"))
+    (line,) = (line for line in lines if line.startswith("Warning"))
+    assert line.startswith("Warning about the validation data: the stress is probably not in eV/angstrom^3")
+    assert "it looks like kbar" in line
 
 
 def test_evaluate_says_nothing_of_good_data(tmp_path, capsys):

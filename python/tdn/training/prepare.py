@@ -44,6 +44,7 @@ class TrainingData:
     left_out: dict[str, int]  #: contents of the files that are not used: reason and count
     unread: UnreadLabels  #: names in the files that look like labels but are not read
     crystals: str | None  #: note for the user about structures of one atom that are not isolated
+    units: list[str]  #: warnings about labels that are probably in another unit
 
     @property
     def references(self) -> list[float]:
@@ -83,7 +84,9 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
     train_set = GraphSet(train, options.elements, options.cutoff).keep_if_small(limit)
     valid_set = GraphSet(valid, options.elements, options.cutoff).keep_if_small(limit)
     statistics = statistics_of(config, train_set, isolated)
-    counts = Counter(statistics.labels) + Counter(labels_of(valid_set))
+    of_valid = statistics_of_valid(valid_set)
+    counts = Counter(statistics.labels) + Counter(of_valid.labels)
+    other_units = [] if valid_origin is None else of_valid.warnings
     return TrainingData(
         train=train_set,
         valid=valid_set,
@@ -94,6 +97,7 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
         left_out=dict(sum((Counter(source.left_out) for source in origins), Counter())),
         unread=unread,
         crystals=crystals_note(singles, options.cutoff),
+        units=[*statistics.warnings, *(one.replace(":", " about the validation data:", 1) for one in other_units)],
     )
 
 
@@ -168,10 +172,10 @@ def cache_folder(config: TrainConfig) -> Path:
     return config.path(config.run_dir).parent / ".statistics"
 
 
-def labels_of(graphs: GraphSet) -> dict[str, int]:
-    """Number of structures with each label, in large data among a few."""
+def statistics_of_valid(graphs: GraphSet) -> Statistics:
+    """Labels of the validation structures, in large data of a few."""
     indices = range(len(graphs)) if graphs.kept is not None else spread(len(graphs), PEEK)
-    return collect((graphs.original(index) for index in indices), [], graphs.elements, "least_squares").labels
+    return collect((graphs.original(index) for index in indices), [], graphs.elements, "least_squares")
 
 
 def check_energies(config: TrainConfig, unread: UnreadLabels) -> UnreadLabels:
@@ -200,7 +204,7 @@ def fill_from_data(options: Settings, given: dict[str, Any], statistics: Statist
 def notes(data: TrainingData) -> list[str]:
     """Notes for the user about the data, line by line."""
     lines, statistics = [], data.statistics
-    lines += [note for note in (data.unread.note(), data.crystals) if note] + statistics.warnings
+    lines += [note for note in (data.unread.note(), data.crystals) if note] + data.units
     for reason, count in data.left_out.items():
         lines.append(f"Note: {count} structures in the files are left out: {reason}.")
     if statistics.isolated and statistics.references_from == "least squares":
