@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tdn.data import neighbor_list
+from tdn.data.neighbors import complete_cell, search_by_tree
 from tdn.errors import TDNError
 
 CUBE = 6.0 * np.eye(3)
@@ -85,6 +86,33 @@ class TestNeighborList:
         assert len(found_edges(np.zeros((1, 3)), np.zeros((3, 3)), False, 4.0)) == 0
         assert len(found_edges(np.array([[0.0, 0, 0], [50.0, 0, 0]]), np.zeros((3, 3)), False, 4.0)) == 0
 
+    @pytest.mark.parametrize("length", [1e3, 3e4, 1e6, 1e8])
+    @pytest.mark.parametrize("directions", PERIODICITIES[1:], ids=lambda p: "".join("xyz"[k] * p[k] for k in range(3)))
+    @pytest.mark.parametrize("periodic", [(False,) * 3, (True,) * 3, (True, True, False)])
+    def test_molecules_far_apart(self, length, directions, periodic):
+        """Coordinates so large in some directions only ended the process in vesin."""
+        rng = np.random.default_rng(6)
+        cell = np.diag(np.where(directions, length, 8.0)) @ (np.eye(3) + np.tril(np.full((3, 3), 0.25), -1))
+        molecule = rng.uniform(-1.5, 1.5, (4, 3))
+        sites = np.array([[0.0, 0.0, 0.0], directions, directions]) * [[0.0], [0.3], [0.7]] @ cell
+        expected = explicit_images(molecule, cell, periodic, 4.0)
+        edges = found_edges((sites[:, None] + molecule).reshape(-1, 3), cell, periodic, 4.0)
+        assert len(edges) == 3 * len(expected) > 0
+        for k in range(3):
+            own = edges[edges[:, 0] // 4 == k] - [4 * k, 4 * k, 0, 0, 0]
+            np.testing.assert_allclose(rows(own), expected, atol=1e-13 * length + 1e-12)
+
+    @pytest.mark.parametrize("periodic", PERIODICITIES, ids=lambda p: "".join("pf"[not x] for x in p))
+    @pytest.mark.parametrize(("cell", "cutoff"), [(TRICLINIC, 3.5), (SMALL, 5.0)])
+    def test_the_search_for_long_structures_finds_the_same(self, cell, cutoff, periodic):
+        positions = np.random.default_rng(7).uniform(-1.0, 2.0, (5, 3)) @ cell
+        periodic = np.array(periodic)
+        box = complete_cell(cell, periodic)
+        center, neighbor, vectors = search_by_tree(positions, box, periodic, cutoff)
+        assert (np.diff(center) >= 0).all()
+        found = rows(np.column_stack([center, neighbor, vectors]))
+        np.testing.assert_allclose(found, found_edges(positions, cell, periodic, cutoff), atol=1e-12)
+
     def test_cell_vectors_of_other_directions_are_ignored(self):
         positions = np.random.default_rng(5).uniform(0.0, 1.0, (4, 3)) @ CUBE
         strange = CUBE.copy()
@@ -99,6 +127,8 @@ class TestNeighborList:
             ([[0.0, 0.0, np.nan]], CUBE, "not a finite number; remove"),
             ([[0.0, 0.0, 0.0]], np.zeros((3, 3)), "is periodic .* its cell .*; give a cell or set pbc to false"),
             ([[0.0, 0.0, 0.0]], np.ones((3, 3)), "has no volume; give three"),
+            ([[0.0, 0.0, 0.0]], np.diag([np.inf, 5.0, 5.0]), "not a finite number; give finite"),
+            ([[0.0, 0.0, 0.0]], np.diag([np.nan, 5.0, 5.0]), "not a finite number; give finite"),
         ],
     )
     def test_refused(self, positions, cell, message):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from vesin import NeighborList
 
 from tdn.errors import TDNError
+
+#: Vesin sorts atoms into about this many boxes at most. When a structure is so long in some directions that no box is
+#: left for another, vesin divides by zero, which ends the process.
+MOST_BOXES = 1e5
 
 
 def neighbor_list(
@@ -31,9 +37,41 @@ def neighbor_list(
     if not np.isfinite(points).all():
         raise TDNError("a position is not a finite number; remove or repair the structure")
     box = complete_cell(np.asarray(cell, dtype=np.float64), periodic)
-    search = NeighborList(cutoff=float(cutoff), full_list=True, sorted=True, n_threads=1)
-    center, neighbor, vectors = search.compute(points, box, periodic, quantities="ijD")
+    if too_long(points, box, periodic, cutoff):
+        center, neighbor, vectors = search_by_tree(points, box, periodic, cutoff)
+    else:
+        search = NeighborList(cutoff=float(cutoff), full_list=True, sorted=True, n_threads=1)
+        center, neighbor, vectors = search.compute(points, box, periodic, quantities="ijD")
     return center.astype(np.int64), neighbor.astype(np.int64), vectors
+
+
+def too_long(points: NDArray[np.float64], box: NDArray[np.float64], periodic: NDArray[np.bool_], cutoff: float) -> bool:
+    """Whether vesin cannot search a structure, such as two molecules that are micrometers apart."""
+    normals = np.linalg.inv(box)  # columns
+    heights = np.where(periodic, 1.0, np.ptp(points @ normals, axis=0)) / np.linalg.norm(normals, axis=0)
+    boxes = np.maximum(heights / cutoff, 1.0)
+    excess = np.prod(boxes) / MOST_BOXES
+    return bool(excess > 0.5 and boxes.min() < 2.0 * np.cbrt(excess))
+
+
+def search_by_tree(
+    points: NDArray[np.float64], box: NDArray[np.float64], periodic: NDArray[np.bool_], cutoff: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """The same edges as vesin's for a structure of any size, in more time."""
+    from scipy.spatial import cKDTree
+
+    inverse = np.linalg.inv(box)
+    wrapped = points - np.where(periodic, np.floor(points @ inverse), 0.0) @ box
+    reach = np.where(periodic, np.ceil(cutoff * np.linalg.norm(inverse, axis=0)), 0.0).astype(int)
+    shifts = np.array(list(itertools.product(*(range(-n, n + 1) for n in reach))))
+    images = (wrapped + (shifts @ box)[:, None]).reshape(-1, 3)
+    found = cKDTree(wrapped).query_ball_tree(cKDTree(images), cutoff)
+    center = np.repeat(np.arange(len(points)), [len(row) for row in found])
+    image = np.array([k for row in found for k in row], dtype=np.int64)
+    vectors = images[image] - wrapped[center]
+    itself = len(shifts) // 2 * len(points) + center  # the shifts are symmetric, zero is in their middle
+    edges = (np.linalg.norm(vectors, axis=1) < cutoff) & (image != itself)
+    return center[edges], image[edges] % len(points), vectors[edges]
 
 
 def complete_cell(cell: NDArray[np.float64], periodic: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -43,6 +81,8 @@ def complete_cell(cell: NDArray[np.float64], periodic: NDArray[np.bool_]) -> NDA
         TDNError: if a periodic direction has no cell vector or the cell has no volume.
     """
     box = np.where(periodic[:, None], cell, 0.0)
+    if not np.isfinite(box).all():
+        raise TDNError(f"the cell {cell.tolist()} holds a value that is not a finite number; give finite cell vectors")
     if (np.linalg.norm(box[periodic], axis=1) < 1e-6).any():
         raise TDNError(
             f"the structure is periodic ({periodic.tolist()}) in a direction without a vector in its cell "
