@@ -62,6 +62,7 @@ inline constexpr std::array REQUIRED_FIELDS{
 };
 
 // Optional.
+inline constexpr const char *MODEL_CONFIG = "model_config";
 inline constexpr const char *MIN_DISTANCES = "min_distances";
 
 // Required from format 2 on.

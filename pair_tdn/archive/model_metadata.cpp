@@ -116,6 +116,18 @@ class Label {
     return out;
   }
 
+  /// Older labels have no such option, those of other programs no settings.
+  bool has_pair_term() const
+  {
+    const auto hit = fields_.find(schema::MODEL_CONFIG);
+    const auto *settings = hit == fields_.end() ? nullptr : hit->second.get_if<json::Object>();
+    if (!settings) return false;
+    const auto option = settings->find(schema::PAIR_TERM);
+    if (option == settings->end()) return false;
+    const auto *name = option->second.get_if<std::string>();
+    return name && *name != "none";
+  }
+
  private:
   std::string file_;
   json::Object fields_;
@@ -196,6 +208,7 @@ ModelMetadata::ModelMetadata(const std::string &json_text, const std::string &fi
   energy_convention = label.one_of(schema::ENERGY_CONVENTION, {"extensive", "per_atom"});
   force_kinds = label.strings(schema::FORCE_KINDS);
   smooth_cutoff = label.as<bool>(schema::SMOOTH_CUTOFF, "true or false");
+  has_pair_term = label.has_pair_term();
   min_distances =
       label.of_pairs(schema::MIN_DISTANCES, elements, cutoff, label.number(schema::MIN_DISTANCE));
   if (format_version >= 2) {

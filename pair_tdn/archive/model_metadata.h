@@ -24,6 +24,7 @@ struct TDN_EXPORT ModelMetadata {
   std::string energy_convention;           ///< "extensive" or "per_atom"
   std::vector<std::string> force_kinds;    ///< "gradient", "direct"; the first is the default
   bool smooth_cutoff;
+  bool has_pair_term;    ///< a repulsion of nuclei is part of the model
   /// Shortest distance in the training data of each ordered pair of species, n_elements^2,
   /// angstrom; the cutoff if the data have no such pair, 0 if nothing is known.
   std::vector<double> min_distances;

@@ -58,7 +58,8 @@ class PairTDN : public Pair {
   void check_communication();
   void check_direct_forces();
   bool corrected() const;
-  void check_masses();    // pair_tdn_masses.cpp
+  void check_masses();       // pair_tdn_masses.cpp
+  void check_repulsion();    // pair_tdn_repulsion.cpp
 
   // within a step: pair_tdn_compute.cpp
   void update_lists();

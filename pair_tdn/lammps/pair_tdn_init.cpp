@@ -35,6 +35,7 @@ void PairTDN::init_style()
   check_communication();
   check_direct_forces();
   check_masses();
+  check_repulsion();
   auto &m = *impl;
   m.graph = tdn::NeighborGraph(m.metadata().cutoff, 1.0 / m.units.angstrom,
                                m.metadata().n_elements(), m.evaluators.front()->precision());

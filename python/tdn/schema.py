@@ -90,6 +90,7 @@ REQUIRED_FIELDS = (
 )
 
 # Optional: {"H-O": 0.93, ...}, angstrom, of each unordered pair of elements that the training data have.
+MODEL_CONFIG = "model_config"  # options of the model, as in a configuration
 MIN_DISTANCES = "min_distances"
 
 # Required from format 2 on: SHA-256 of the record of weights, hexadecimal, null without such a record; all names in it.

@@ -10,7 +10,7 @@ import structures
 import torch
 from ase import Atoms
 from ase.data import atomic_numbers
-from lammps_runner import run, single_point
+from lammps_runner import Run, run, setup, single_point, write_data
 from models import elements_of, graph_of, random_model
 from parity import assert_same
 from tolerances import LAMMPS
@@ -81,3 +81,34 @@ def test_lammps_has_the_same_potential(tmp_path):
         forces = -torch.autograd.grad(energies[near].sum(), r)[0]
         np.testing.assert_allclose(energies.detach().numpy()[near], table[near, 2], rtol=1e-6, atol=2e-5)
         np.testing.assert_allclose(forces.numpy()[near], table[near, 3], rtol=1e-6, atol=2e-5)
+
+
+ZBL_STYLE = "pair_style hybrid/overlay tdn device cpu zbl 1.0 2.0\n"
+ZBL_PAIRS = ("pair_coeff 1 1 zbl 1 1\n", "pair_coeff 1 2 zbl 1 8\n", "pair_coeff 2 2 zbl 8 8\n")
+
+
+@pytest.mark.parametrize("pairs", ["".join(ZBL_PAIRS), ZBL_PAIRS[0] + ZBL_PAIRS[2]], ids=["all", "mixed"])
+@pytest.mark.parametrize("names", ["{with_term}", "{without} {with_term}"], ids=["one", "ensemble"])
+def test_zbl_beside_the_term_is_refused(names, pairs, archives, model, tmp_path):
+    """The same repulsion would be added twice."""
+    bare = tmp_path / "bare.tdn.pt"
+    write_archive(random_model(model.elements), bare, torch.float64)
+    files = names.format(with_term=archives["float64"], without=bare)
+    done = run_with_zbl(f"pair_coeff * * tdn {files} H O\n{pairs}", tmp_path)
+    assert done.returncode != 0
+    assert "between types 1 and 1 is part of the model (pair_term) but pair style zbl adds it again" in done.error
+
+
+def test_zbl_beside_another_model_or_for_other_types_is_not_refused(archives, model, tmp_path):
+    bare = tmp_path / "bare.tdn.pt"
+    write_archive(random_model(model.elements), bare, torch.float64)
+    both = run_with_zbl(f"pair_coeff * * tdn {bare} H O\n{''.join(ZBL_PAIRS)}", tmp_path)
+    others = run_with_zbl(f"pair_coeff * * tdn {archives['float64']} NULL O\n{''.join(ZBL_PAIRS[:2])}", tmp_path)
+    for done in (both, others):
+        assert done.returncode == 0, done.output
+
+
+def run_with_zbl(pairs: str, folder: Path) -> Run:
+    """Zero steps of dense water with LAMMPS's zbl beside a model."""
+    write_data(dense_water(), ["H", "O"], folder / "data.test")
+    return run(setup(dense_water()) + ZBL_STYLE + pairs + "run 0\n", 1, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -229,3 +230,25 @@ def test_parser_gives_every_command_a_function():
     parser = build_parser()
     assert parser.parse_args(["inspect", "a"]).run is not None
     assert parser.prog == "tdn"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_reads(run_folder, unbuffered):
+    """As in ``tdn inspect FILE | head -1``."""
+    command = [sys.executable, "-m", "tdn.cli", "inspect", str(run_folder / "cu.tdn.pt")]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment, timeout=60)
+    os.close(writing)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_a_pipe_that_breaks_elsewhere_is_not_hidden(monkeypatch):
+    def broken(_):
+        raise BrokenPipeError("a worker has ended")
+
+    monkeypatch.setattr("tdn.cli.inspect.run", broken)
+    with pytest.raises(BrokenPipeError, match="worker"):
+        main(["inspect", "model.tdn.pt"])

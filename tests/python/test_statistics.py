@@ -22,7 +22,7 @@ from tdn.data.graphs import GraphSet, size_of, spread
 from tdn.data.loaded import Loaded
 from tdn.data.source import Concatenation, Subset
 from tdn.statistics.collect import Collector, collect, read_cache, sampled
-from tdn.training.prepare import prepare_data
+from tdn.training.prepare import notes, prepare_data, unlearned_elements
 
 ELEMENTS = ("Cu", "Au")
 
@@ -235,3 +235,23 @@ class TestSplit:
         start(tmp_path, content)
         assert training_summary(tmp_path / "run" / "last.ckpt")["files"]["train"] == ["a.xyz", "b.extxyz"]
         assert len(history(tmp_path)) == 1
+
+
+class TestUnlearnedElements:
+    """Elements that no training structure shows beside another atom keep random weights."""
+
+    def data(self, folder, elements, alone=()):
+        write(folder / "train.xyz", [*crystals(6), *(isolated(symbol) for symbol in alone)])
+        return prepare_data(config_from_dict(changed(settings(), "model", elements=elements), folder))
+
+    @pytest.mark.parametrize("alone", [(), ("Cu", "Au", "Ag")], ids=["not in the data", "isolated atoms only"])
+    def test_warning(self, tmp_path, alone):
+        (line,) = (line for line in notes(self.data(tmp_path, ["Cu", "Au", "Ag"], alone)) if "random" in line)
+        assert line.startswith("Warning: no training structure has Ag beside another atom")
+
+    def test_no_warning(self, tmp_path):
+        assert not any("random" in line for line in notes(self.data(tmp_path, ["Au", "Cu"])))
+
+    def test_the_initial_model_may_know_them(self, tmp_path):
+        statistics = self.data(tmp_path, ["Cu", "Au"]).statistics
+        assert unlearned_elements(("Cu", "Au", "Ag", "Pt"), statistics, ("Cu", "Ag")) == ["Pt"]

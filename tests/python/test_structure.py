@@ -70,6 +70,8 @@ class TestRefused:
             ({"fixed": np.zeros(2, bool)}, r"its fixed have shape \(2,\), not \(3,\)"),
             ({"positions": np.full((3, 3), np.nan)}, "its positions hold a value that is not a finite number"),
             ({"energy": float("inf")}, "its energy hold a value that is not a finite number"),
+            ({"energy": -1e16}, r"its energy hold 1e\+16, which is beyond 1e\+15; repair"),
+            ({"forces": np.full((3, 3), 1e300)}, r"its forces hold 1e\+300, which is beyond 1e\+15; repair"),
         ],
     )
     def test_with_name_and_reason(self, changes, message):

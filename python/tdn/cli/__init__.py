@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -31,7 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     try:
         with printed_log():
-            return args.run(args) or 0
+            status = args.run(args) or 0
+            sys.stdout.flush()
+            return status
+    except BrokenPipeError:
+        if not output_is_closed():
+            raise
+        return 1
     except TDNError as problem:
         print(f"tdn {args.command}: {problem}", file=sys.stderr)
         return 1
@@ -42,3 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def output_is_closed() -> bool:
+    """Whether nobody reads stdout any more (``tdn inspect FILE | head``); the rest then goes nowhere."""
+    output = select.poll()
+    output.register(sys.stdout, 0)  # errors only
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+    return True

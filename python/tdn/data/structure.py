@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Largest coordinate, angstrom: larger ones are not a structure of atoms, and neighbor lists cannot handle such boxes.
 LARGEST = 1e7
+#: Largest label in eV and angstrom: far above the energy of a million heavy atoms, below what float32 can square.
+LARGEST_LABEL = 1e15
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,10 @@ class Structure:
             value = getattr(self, name)
             if value is not None and not np.isfinite(value).all():
                 return f"its {name} hold a value that is not a finite number"
+        for name in ("energy", "forces", "stress"):
+            value = getattr(self, name)
+            if value is not None and abs(np.asarray(value)).max() > LARGEST_LABEL:
+                return f"its {name} hold {abs(np.asarray(value)).max():.3g}, which is beyond {LARGEST_LABEL:.0e}"
         return self.unusable_cell()
 
     def unusable_cell(self) -> str | None:

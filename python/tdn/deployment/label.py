@@ -52,7 +52,7 @@ def make_label(model: TDN, dtype: torch.dtype, name: str, training: dict[str, An
         "weights_hash": weights_hash(model),
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "cp_error": cp_error(model),
-        "model_config": config.to_dict(),
+        schema.MODEL_CONFIG: config.to_dict(),
         "training": training,
     }
 

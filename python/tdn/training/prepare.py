@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class TrainingData:
     unread: UnreadLabels  #: names in the files that look like labels but are not read
     crystals: str | None  #: note for the user about structures of one atom that are not isolated
     units: list[str]  #: warnings about labels that are probably in another unit
+    unlearned: list[str] = field(default_factory=list)  #: elements whose weights stay random: no training atom has any
 
     @property
     def references(self) -> list[float]:
@@ -98,7 +100,14 @@ def prepare_data(config: TrainConfig, start: Start | None = None) -> TrainingDat
         unread=unread,
         crystals=crystals_note(singles, options.cutoff),
         units=[*statistics.warnings, *(one.replace(":", " about the validation data:", 1) for one in other_units)],
+        unlearned=unlearned_elements(options.elements, statistics, start.model.elements if start else ()),
     )
+
+
+def unlearned_elements(elements: Sequence[str], statistics: Statistics, known: Sequence[str]) -> list[str]:
+    """Elements without neighbors in the training structures, except those that the initial model knows."""
+    learned = {element for pair in statistics.min_distances for element in pair.split("-")}
+    return [element for element in elements if element not in learned and element not in known]
 
 
 def loaded(source: Source, limit: int) -> Source:
@@ -205,6 +214,12 @@ def notes(data: TrainingData) -> list[str]:
     """Notes for the user about the data, line by line."""
     lines, statistics = [], data.statistics
     lines += [note for note in (data.unread.note(), data.crystals) if note] + data.units
+    if data.unlearned:
+        names = " ".join(data.unlearned)
+        lines.append(
+            f"Warning: no training structure has {names} beside another atom, so energies and forces of structures "
+            "with it are random; add such structures or leave it out of model.elements."
+        )
     for reason, count in data.left_out.items():
         lines.append(f"Note: {count} structures in the files are left out: {reason}.")
     if statistics.isolated and statistics.references_from == "least squares":
