@@ -7,6 +7,9 @@
 #include "sha256.h"
 
 #include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <utility>
 
 namespace tdn {
 
@@ -23,6 +26,30 @@ constexpr const char *OPTIONAL_BEFORE[] = {"norm_divides", "sigmoid_attention"};
 const std::string_view *find_weights(const ZipReader &records)
 {
   return records.find(std::string("extra/") + schema::WEIGHTS_RECORD);
+}
+
+std::string text(double number)
+{
+  std::ostringstream out;
+  out << number;
+  return out.str();
+}
+
+/// What both the label and the weights say. A label has no checksum of its own, since people write
+/// to it, and edges up to another cutoff would give other energies.
+void check_label(const NamedArrays &weights, const ModelMetadata &metadata)
+{
+  const std::pair<const char *, double> numbers[] = {
+      {schema::CUTOFF, metadata.cutoff},
+      {schema::N_LAYERS, static_cast<double>(metadata.n_layers())}};
+  for (const auto &[name, stated] : numbers) {
+    const auto found = weights.find(name);
+    if (found == weights.end() || found->second.values.empty()) continue;
+    const double value = found->second.values.front();
+    if (!(std::abs(value - stated) <= 1e-6 * std::abs(stated)))
+      throw Error(std::string(name) + " is " + text(value) + ", but the label says " +
+                  text(stated));
+  }
 }
 
 }    // namespace
@@ -54,6 +81,7 @@ NamedArrays read_weights(const ZipReader &records, const ModelMetadata &metadata
       throw Error("their names are not those of the label");
     for (const char *name : OPTIONAL_BEFORE)
       if (!weights.contains(name)) throw Error(std::string("'") + name + "' is missing");
+    check_label(weights, metadata);
     return weights;
   } catch (const Error &cause) {
     refuse(file, std::string("has weights that cannot be read (") + cause.what() +

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,17 @@ class TestReading:
         path = self.rewritten(archive_file, tmp_path / "a.tdn.pt", json.dumps(label))
         with pytest.raises(TDNError, match=f"lacks {name}; deploy the model again"):
             read_label(path)
+
+    @pytest.mark.parametrize("factor", [0.8, 1.2, 1.0 + 1e-4])
+    def test_label_with_another_cutoff_than_the_weights(self, archive_file, tmp_path, factor):
+        """Edges up to another cutoff would give other energies."""
+        label, path = read_label(archive_file), tmp_path / "a.tdn.pt"
+        label[schema.CUTOFF] *= factor
+        with zipfile.ZipFile(archive_file) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, json.dumps(label) if name.endswith(schema.METADATA_RECORD) else old.read(name))
+        with pytest.raises(TDNError, match=r"has weights that cannot be read .cutoff is .*, but the label says"):
+            tdn.load(path)
 
     def test_archive_in_another_place(self, archive_file, model, tmp_path):
         shutil.copy(archive_file, tmp_path / "renamed")

@@ -110,6 +110,30 @@ class TestResume:
         with pytest.raises(TDNError, match=r"model\.n_layers is 2 but the run to resume has 1"):
             start(whole_run, changed(settings(), "model", n_layers=2), resume=True)
 
+    @pytest.mark.parametrize(
+        ("frames", "told"),
+        [
+            (crystals(8), "number of training structures was 4 and is 6"),
+            (crystals(6, seed=1), "energy scale"),
+            (crystals(6, properties=("energy", "stress")), "energy scale"),
+            ([*crystals(6), isolated("Cu"), isolated("Au")], "reference energy of Cu"),
+        ],
+        ids=["more", "others", "no forces", "other references"],
+    )
+    def test_changed_data_are_refused(self, folder, frames, told):
+        start(folder, settings(max_epochs=1))
+        write(folder / "train.xyz", frames)
+        with pytest.raises(TDNError, match=f"data have changed since the run to resume began: the {told}"):
+            start(folder, settings(max_epochs=2), resume=True)
+        assert len(history(folder)) == 1
+
+    def test_data_may_be_moved(self, folder):
+        start(folder, settings(max_epochs=1))
+        (folder / "train.xyz").rename(folder / "moved.xyz")
+        (folder / "train.xyz").symlink_to(folder / "moved.xyz")
+        start(folder, settings(max_epochs=2), resume=True)
+        assert len(history(folder)) == 2
+
     def test_options_that_may_change(self, folder):
         start(folder, settings(max_epochs=1))
         lines = start(folder, settings(max_epochs=2, num_threads=1), resume=True)

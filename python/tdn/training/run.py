@@ -29,7 +29,14 @@ from tdn.training.optimizer import build_optimizers
 from tdn.training.parallel import Ranks
 from tdn.training.plots import plot_learning_curve, plot_parity
 from tdn.training.prepare import TrainingData, notes, prepare_data
-from tdn.training.run_folder import CURVE_FILE, PARITY_FILE, check_folder, check_same_model, open_folder
+from tdn.training.run_folder import (
+    CURVE_FILE,
+    PARITY_FILE,
+    check_folder,
+    check_same_data,
+    check_same_model,
+    open_folder,
+)
 from tdn.training.run_lock import locked_folder
 from tdn.training.saving import BEST, LAST, Saver
 from tdn.training.schedule import Plateau
@@ -82,6 +89,7 @@ def train_here(config: TrainConfig, folder: Path, resume: bool, overwrite: bool,
     data = prepare_data(config, start)
     if before:
         check_same_model(data.model_config, before["model_config"])
+        check_same_data(data.statistics, len(data.train), len(data.valid), before["training"])
     module, remarks = build_module(config, data, start)
     if first:
         describe(module, data, [*notes(data), *remarks])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -17,6 +18,7 @@ from tdn.config.run import TrainConfig
 from tdn.config.settings import Settings
 from tdn.config.training import FREE_ON_RESUME, TrainingConfig
 from tdn.errors import TDNError
+from tdn.statistics.collect import Statistics
 from tdn.training.run_lock import LOCK_FILE
 from tdn.training.saving import BEST, LAST, LOG_FILE
 
@@ -64,6 +66,32 @@ def check_same_model(settings: Settings, stored: dict[str, Any]) -> None:
             raise TDNError(
                 f"model.{name} is {now.get(name)!r} but the run to resume has {old!r}; write model.{name}: {old} into "
                 "the configuration or change run_dir"
+            )
+
+
+def check_same_data(statistics: Statistics, n_train: int, n_valid: int, before: dict[str, Any]) -> None:
+    """Refuse files whose contents have changed: the rest of the run would have another scale and other references.
+
+    Args:
+        statistics: of the training structures now.
+        n_train: number of training structures now.
+        n_valid: number of validation structures now.
+        before: summary of the run to resume.
+    """
+    stored = before.get("references") or {}
+    now: dict[str, float] = {
+        "number of training structures": n_train,
+        "number of validation structures": n_valid,
+        "energy scale (eV)": statistics.scale,
+        "shortest distance (angstrom)": statistics.min_distance,
+        **{f"reference energy of {e} (eV)": x for e, x in zip(before["elements"], statistics.references, strict=True)},
+    }
+    values = (before.get(name) for name in ("n_train", "n_valid", "energy_scale", "min_distance"))
+    for (name, new), old in zip(now.items(), [*values, *(stored.get(e) for e in before["elements"])], strict=True):
+        if old is not None and not math.isclose(new, old, rel_tol=1e-6, abs_tol=1e-6):
+            raise TDNError(
+                f"the data have changed since the run to resume began: the {name} was {old:.10g} and is {new:.10g}; "
+                "restore the files or change run_dir"
             )
 
 
