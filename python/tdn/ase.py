@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from tdn.conventions import precision
+from tdn.conventions import check_kind, precision
 from tdn.data.arrays import GraphArrays, graph_arrays
 from tdn.errors import TDNError
 from tdn.forks import compute_serially_after_fork
@@ -68,6 +68,7 @@ class TDNCalculator(Calculator):
         self.model = ready(model, device, dtype)
         self.device = device
         self.forces = forces or self.model.force_kinds[0]
+        check_kind(self.forces, self.model.force_kinds)
         self._use = RLock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class TDNCalculator(Calculator):
 
 def predict(
     model: str | Path | Model,
-    structures: Iterable[Atoms],
+    structures: Atoms | Iterable[Atoms],
     batch_size: int = 16,
     device: str = "cpu",
     dtype: str | torch.dtype | None = None,
@@ -111,7 +112,7 @@ def predict(
 
     Args:
         model: checkpoint, archive, or a loaded model.
-        structures: any mixture of molecules, surfaces, crystals and single atoms.
+        structures: any mixture of molecules, surfaces, crystals and single atoms; or one structure.
         batch_size: structures evaluated together.
         device: as in ``TDNCalculator``.
         dtype: as in ``TDNCalculator``.
@@ -130,7 +131,7 @@ def predict(
 
 def predict_each(
     model: str | Path | Model,
-    structures: Iterable[Atoms],
+    structures: Atoms | Iterable[Atoms],
     batch_size: int = 16,
     device: str = "cpu",
     dtype: str | torch.dtype | None = None,
@@ -139,7 +140,8 @@ def predict_each(
     """``predict`` as an iterator that holds one batch at a time, for more structures than fit in memory."""
     loaded = ready(model, device, dtype)
     kind = forces or loaded.force_kinds[0]
-    for batch in in_batches(enumerate(structures), batch_size):
+    each = [structures] if isinstance(structures, Atoms) else structures
+    for batch in in_batches(enumerate(each), batch_size):
         graphs = [numbered_arrays(number, atoms, loaded) for number, atoms in batch]
         for (_, atoms), results in zip(batch, loaded.results(graphs, kind), strict=True):
             copy = atoms.copy()

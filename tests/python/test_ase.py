@@ -9,7 +9,7 @@ import torch
 from ase.calculators.test import calculate_numerical_forces
 from models import graph_of, random_model
 
-from tdn.ase import TDNCalculator
+from tdn.ase import TDNCalculator, predict
 from tdn.errors import TDNError
 from tdn.interop import load_airs
 
@@ -74,13 +74,16 @@ def test_unknown_element_is_named():
 
 def test_kind_of_forces_is_checked(shared_data):
     path = shared_data / "official-tdn" / "tdn_C32_L1_N2.state_dict.pt"
-    atoms = structures.ethanol()
-    atoms.calc = TDNCalculator(load_airs(path), forces="Direct")
     with pytest.raises(TDNError, match="forces is 'Direct'; use one of gradient, direct, both"):
-        atoms.get_forces()
-    atoms.calc = TDNCalculator(random_model(("C", "H", "O")), forces="direct")
+        TDNCalculator(load_airs(path), forces="Direct")
     with pytest.raises(TDNError, match="no head for direct forces"):
-        atoms.get_forces()
+        TDNCalculator(random_model(("C", "H", "O")), forces="direct")
+
+
+def test_predict_takes_one_structure():
+    atoms, model = structures.ethanol(), random_model(("C", "H", "O"))
+    (alone,), (listed,) = predict(model, atoms), predict(model, [atoms])
+    assert alone.get_potential_energy() == listed.get_potential_energy()
 
 
 def test_direct_forces_have_no_stress(shared_data):
