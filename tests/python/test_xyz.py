@@ -251,6 +251,10 @@ def test_garbage_in_a_field(tmp_path, old, new, line, message):
         ),
         ("1\nProperties=Z:I:1:pos:R:3\n119 0 0 0\n", "structure 0 of a.xyz, line 3: '119' is not an element"),
         (
+            "2\nProperties=species:S:1:pos:R:3:Z:I:1\nCu 0 0 0 29\ncu 0 0 2 30\n",
+            "structure 0 of a.xyz, line 4: species is 'cu' but Z is '30'; correct one of them",
+        ),
+        (
             "1\nProperties=species:S:1:pos:R:3:move_mask:L:1\nH 0 0 0 maybe\n",
             "structure 0 of a.xyz, line 3: move_mask has 'maybe'",
         ),

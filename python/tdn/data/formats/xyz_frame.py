@@ -139,17 +139,34 @@ def cure_of(word: str) -> str:
 def elements_of(rows: Sequence[Sequence[str]], columns: dict[str, Column]) -> NDArray[np.int64]:
     """Atomic numbers (n_atoms,), from a column ``Z`` if there is one, else from symbols."""
     if "Z" in columns:
-        found = whole_numbers(rows, columns["Z"], "Z")
+        name, found = "Z", whole_numbers(rows, columns["Z"], "Z")
+        if "species" in columns:
+            check_symbols(rows, columns, found)
     else:
-        place = columns["species"].first
-        found = np.array([ATOMIC_NUMBERS.get(row[place].capitalize(), 0) for row in rows], dtype=np.int64)
+        name, found = "species", numbers_of_symbols(rows, columns["species"])
     wrong = np.flatnonzero((found < 1) | (found > len(SYMBOLS)))
     if len(wrong):
-        word = rows[wrong[0]][columns["Z" if "Z" in columns else "species"].first]
+        word = rows[wrong[0]][columns[name].first]
         raise FrameProblem(
             2 + int(wrong[0]), f"{quoted(word)} is not an element; write chemical symbols such as C or Si"
         )
     return found
+
+
+def numbers_of_symbols(rows: Sequence[Sequence[str]], column: Column) -> NDArray[np.int64]:
+    """Atomic numbers (n_atoms,), 0 for a word that is not a symbol."""
+    return np.array([ATOMIC_NUMBERS.get(row[column.first].capitalize(), 0) for row in rows], dtype=np.int64)
+
+
+def check_symbols(rows: Sequence[Sequence[str]], columns: dict[str, Column], numbers: NDArray[np.int64]) -> None:
+    """Refuse a symbol of another element than the atomic number; other words are names of atoms or the like."""
+    symbols = numbers_of_symbols(rows, columns["species"])
+    wrong = np.flatnonzero((symbols != numbers) & (symbols > 0))
+    if len(wrong):
+        symbol, number = (rows[wrong[0]][columns[name].first] for name in ("species", "Z"))
+        raise FrameProblem(
+            2 + int(wrong[0]), f"species is {quoted(symbol)} but Z is {quoted(number)}; correct one of them"
+        )
 
 
 def whole_numbers(rows: Sequence[Sequence[str]], column: Column, name: str) -> NDArray[np.int64]:
