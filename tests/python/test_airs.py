@@ -195,8 +195,8 @@ def test_atoms_without_neighbors_have_no_energy(shared_data):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_state_dict": None}, "model_state_dict of .* is a NoneType, no dictionary; give"),
-        ({"model_state_dict": [1]}, "model_state_dict of .* is a list, no dictionary; give"),
+        ({"model_state_dict": None}, "model_state_dict of .* is a NoneType, not a dictionary; give"),
+        ({"model_state_dict": [1]}, "model_state_dict of .* is a list, not a dictionary; give"),
         ({"ema_state_dict": {"decay": 0.9}}, r"the 0 averaged tensors .* do not fit its \d+ parameters; remove"),
         ({"ema_state_dict": {"shadow_params": None}}, "the 0 averaged tensors .* do not fit"),
         ({"ema_state_dict": [1]}, "the 0 averaged tensors .* do not fit"),

@@ -98,6 +98,7 @@ class TestData:
             "atoms       3 to 3, 3.0 on average",
             "elements    H O",
             "labels      energy 6, forces 6",
+            "names       fixed in PubChemQCR: energy, gradient",
             "left out    nothing",
         ]
 

@@ -74,7 +74,7 @@ class TestGraph:
 
 class TestRefusedStructures:
     def test_element_that_the_model_does_not_know(self):
-        with pytest.raises(TDNError, match="element Si is not in the model, which knows Cu Au; leave"):
+        with pytest.raises(TDNError, match="element Si is not in the model, which knows Cu Au; remove"):
             graph_from_atoms(Atoms("CuSi", [[0, 0, 0], [2, 0, 0]]), ELEMENTS, 3.5)
 
     def test_overlapping_atoms(self):

@@ -229,7 +229,7 @@ class TestFineTuning:
 
     def test_other_shape_is_refused(self, folder, trained):
         content = settings(init_from="first/best.ckpt") | {"model": {"n_channels": 16}, "run_dir": "second"}
-        with pytest.raises(TDNError, match=r"weight .* of 'best\.ckpt' has shape .*; leave the options"):
+        with pytest.raises(TDNError, match=r"weight .* of 'best\.ckpt' has shape .*; omit the options"):
             start(folder, content)
 
     def test_checkpoint_of_the_published_code(self, folder, shared_data):

@@ -21,6 +21,7 @@ from tdn.checkpoints import load_model, save_model
 from tdn.config.architectures import config_to_dict, stored_config
 from tdn.deployment import DeployedModel, write_archive
 from tdn.deployment.jets import pair_term_jets
+from tdn.elements import COVALENT_RADII, SYMBOLS
 from tdn.errors import TDNError
 from tdn.model import TDN, ModelConfig
 from tdn.model.pair_term import ZBL
@@ -48,6 +49,11 @@ def archive(model, tmp_path_factory) -> Path:
 def without_term(model: TDN) -> TDN:
     """The same network."""
     return TDN.from_state(replace(model.config, pair_term="none"), model.state_dict())
+
+
+def test_radii_are_those_of_ase():
+    assert np.array_equal(COVALENT_RADII[:96], covalent_radii[1:97])
+    assert len(COVALENT_RADII) == len(SYMBOLS)
 
 
 def dimer(first: str, second: str, distance: float) -> ase.Atoms:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from ase.data import covalent_radii
 from torch import Tensor
 
 from tdn.config.model import ModelConfig
-from tdn.elements import ATOMIC_NUMBERS
+from tdn.elements import ATOMIC_NUMBERS, COVALENT_RADII
 from tdn.model.layers import DoublePrecision
 from tdn.model.radial import polynomial_envelope
 
@@ -49,7 +48,7 @@ class ZBL(DoublePrecision):
         self.envelope_power = ENVELOPE_POWER
         numbers = [ATOMIC_NUMBERS[element] for element in elements]
         z = torch.tensor(numbers, dtype=torch.float64)
-        radii = torch.tensor(covalent_radii[numbers], dtype=torch.float64)
+        radii = torch.tensor([COVALENT_RADII[number - 1] for number in numbers], dtype=torch.float64)
         # of ordered pairs of elements, (n_elements^2,)
         self._keep("charge", COULOMB * torch.outer(z, z).flatten())  # eV angstrom
         self._keep("length", LENGTH / (z.unsqueeze(1) ** POWER + z**POWER).flatten())  # angstrom

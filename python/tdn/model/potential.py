@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from tdn.config.settings import Settings
 from tdn.conventions import precision
-from tdn.data.arrays import GraphArrays
 from tdn.data.graph import Graph
 from tdn.errors import TDNError
-from tdn.model.batches import batch_results
 from tdn.model.prediction import Prediction, predict
 
 if TYPE_CHECKING:
+    from tdn.data.arrays import GraphArrays
     from tdn.model.network import References
 
 Self = TypeVar("Self", bound="Potential")
@@ -108,6 +107,8 @@ class Potential(nn.Module):
 
     def results(self, graphs: Sequence[GraphArrays], forces: str | None = None) -> list[dict[str, Any]]:
         """Results under ASE's names of structures that are evaluated together; see ``tdn.model.protocol.Model``."""
+        from tdn.model.batches import batch_results  # with ASE, which few of a model's uses need
+
         return batch_results(self, graphs, forces or self.force_kinds[0])
 
 

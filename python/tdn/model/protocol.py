@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
-from tdn.data.arrays import GraphArrays
 from tdn.data.graph import Graph
 from tdn.model.prediction import Prediction
+
+if TYPE_CHECKING:
+    from tdn.data.arrays import GraphArrays
 
 Self = TypeVar("Self", bound="Model")
 

@@ -54,15 +54,17 @@ class UnitCheck:
         self.add(structure.numbers, energy, structure.forces, structure.stress, volume)
 
     def add_graph(self, graph: Graph) -> None:
-        """Count a structure as its graph with labels, float64 on the CPU."""
-        has_stress = graph.has_stress is not None and bool(graph.has_stress.all())
-        self.add(
-            graph.species.numpy(),
-            math.nan if graph.energy is None else float(graph.energy),
-            None if graph.forces is None else graph.forces.numpy(),
-            graph.stress[0].numpy() if has_stress and graph.stress is not None else None,
-            0.0 if graph.volume is None else float(graph.volume),
-        )
+        """Count a structure, or several joined ones, as a graph with labels, float64 on the CPU."""
+        for k in range(graph.n_graphs):
+            atoms = graph.batch == k
+            has_stress = graph.has_stress is not None and bool(graph.has_stress[k])
+            self.add(
+                graph.species[atoms].numpy(),
+                math.nan if graph.energy is None else float(graph.energy[k]),
+                None if graph.forces is None else graph.forces[atoms].numpy(),
+                graph.stress[k].numpy() if has_stress and graph.stress is not None else None,
+                0.0 if graph.volume is None else float(graph.volume[k]),
+            )
 
     def add(
         self, kinds: NDArray[np.int64], energy: float, forces: ArrayLike | None, stress: ArrayLike | None, volume: float

@@ -54,4 +54,8 @@ def stop_without_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    status = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Nothing is left to do, and threads of torch may abort a process while Python takes itself apart.
+    os._exit(status)
