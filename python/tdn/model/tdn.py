@@ -51,21 +51,22 @@ class TDN(Potential):
         direct = self._direct_forces(x, graph, pair, features) if with_direct else None
         energies = self._atom_energies(x, graph)
         if self.network.pair_term is not None:
-            energies = energies + self._pair_energies(graph, vectors)
+            energies = energies + self._pair_energies(graph, vectors, pair)
         return energies, direct
 
-    def _pair_energies(self, graph: Graph, vectors: Tensor) -> Tensor:
+    def _pair_energies(self, graph: Graph, vectors: Tensor, pair: Tensor) -> Tensor:
         """The pair term of each atom, (n_atoms,) eV, float64."""
         term = self.network.pair_term
         assert term is not None
-        energies = term.pair_energy(safe_length(vectors.to(torch.float64)), self.pair_index(graph))
+        energies = term.pair_energy(safe_length(vectors.to(torch.float64)), pair)
         return energies.new_zeros(graph.species.size(0)).index_add(0, graph.center, energies)
 
     def pair_part(self, graph: Graph) -> Prediction | None:
         """Energies and forces of the pair term, which the energy scale does not multiply."""
         if self.network.pair_term is None:
             return None
-        return predict(lambda g, vectors, _: (self._pair_energies(g, vectors), None), graph, ("gradient",), self.dtype)
+        pair = self.pair_index(graph)
+        return predict(lambda g, r, _: (self._pair_energies(g, r, pair), None), graph, ("gradient",), self.dtype)
 
     def _atom_energies(self, x: Tensor, graph: Graph) -> Tensor:
         values = self.network.head(x)
